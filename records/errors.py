@@ -1,0 +1,33 @@
+"""The errors a person sees. Each message says what, where and what to do; none carries a user's text, name or id."""
+
+
+class MemoryAssetsError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class SettingsError(MemoryAssetsError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class SourceError(MemoryAssetsError):
+    """A file or a database cannot be read as the chosen source."""
+
+
+class PluginError(MemoryAssetsError):
+    """A plugin is missing, broken, or clashes with another one."""
+
+
+class StoreError(MemoryAssetsError):
+    """The interaction store refused an operation."""
+
+
+class RecordError(MemoryAssetsError):
+    """A frame does not have the shape its record demands."""
+
+
+class ModelError(MemoryAssetsError):
+    """An SQL model or its tests cannot be read or run; the message names file and line."""
+
+
+class TrainingError(MemoryAssetsError):
+    """Training cannot start or has failed; the last good adapter stays where it is."""

@@ -1,0 +1,108 @@
+"""What is remembered: facts, episodes, and the vectors by which messages and episodes are found again."""
+
+import dataframely as dy
+
+from records.base import Record
+from records.interactions import EMOTIONS, UTC_TIME, one_of
+
+FACT_CATEGORIES = ("identity", "family", "pet", "work", "home", "origin", "age", "like", "dislike", "plan", "health",
+                   "possession", "routine", "contact", "other")
+EPISODE_TYPES = ("conversation", "disclosure", "conflict", "celebration", "decision", "plan", "support", "event", "routine")
+
+
+class Facts(Record):
+    """One row per thing somebody said of themselves or of somebody close, with the words it was said in."""
+
+    fact_id = dy.String(primary_key=True, description="Content id over source, category, key, value and extractor")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person the session belongs to")
+    user_key = dy.String(nullable=True, description="Keyed pseudonym of the user")
+    subject = dy.String(description="Whom it is about: a speaker id, or a relation of it such as 'sister'")
+    category = dy.String(check=one_of(FACT_CATEGORIES), description="identity, family, work, …")
+    key = dy.String(description="What is stated, e.g. 'city' or 'sister.name'; one current value per subject and key")
+    value = dy.String(min_length=1, description="The stated value")
+    polarity = dy.Bool(description="False when it was denied ('I don't like …', 'no longer …')")
+    confidence = dy.Float64(min=0, max=1, description="How sure the extractor is")
+    quote = dy.String(min_length=1, description="The words, verbatim from the source message")
+    first_mentioned = dy.Datetime(**UTC_TIME, description="When it was said; valid from then on")
+    week = dy.String(description="Monday of its week")
+    source_message_ids = dy.List(dy.String(), description="The messages it was read from")
+    extracted_by = dy.String(description="Fingerprint of the extractor")
+
+
+class Episodes(Record):
+    """One row per stretch of a session that is worth remembering as one event."""
+
+    episode_id = dy.String(primary_key=True, description="Content id over its messages and its maker")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person the session belongs to")
+    user_key = dy.String(nullable=True, description="Keyed pseudonym of the user")
+    session_id = dy.String(description="Conversation")
+    week = dy.String(description="Monday of its week")
+    started_at = dy.Datetime(**UTC_TIME, description="First message, UTC")
+    ended_at = dy.Datetime(**UTC_TIME, description="Last message, UTC")
+    turn_first = dy.Int64(description="First turn")
+    turn_last = dy.Int64(description="Last turn")
+    type = dy.String(check=one_of(EPISODE_TYPES), description="conversation, disclosure, conflict, …")
+    title = dy.String(min_length=1, description="One line")
+    event = dy.String(description="The sentence that carries it, verbatim")
+    summary = dy.String(description="A few sentences")
+    participants = dy.List(dy.String(), description="Speaker ids, sorted")
+    location = dy.String(nullable=True, description="Where, in worlds")
+    importance = dy.Float64(min=0, max=1, description="How much it deserves to be remembered")
+    arousal = dy.Float64(min=0, max=1, description="Highest intensity in it")
+    valence = dy.Float64(min=-1, max=1, description="Mean pleasantness")
+    dominant_emotion = dy.String(check=one_of(EMOTIONS), description="Most frequent emotion that is not neutral")
+    keywords = dy.List(dy.String(), description="Words that set it apart within its agent and week")
+    tags = dy.List(dy.String(), description="Topics")
+    source_message_ids = dy.List(dy.String(), description="The messages it is made of, in order")
+    extracted_by = dy.String(description="Fingerprint of the extractor")
+
+
+class ConsolidatedEpisodes(Episodes):
+    """All episodes of all weeks after consolidation: similar unimportant ones merged, pruned ones left out."""
+
+    is_consolidated = dy.Bool(description="True when it stands for several episodes")
+    consolidated_from = dy.List(dy.String(), description="Episodes it stands for; they remain in the episodes table")
+
+
+class MessageEmbeddings(Record):
+    """One row per utterance with its vector; a LanceDB table per embedder."""
+
+    message_id = dy.String(primary_key=True, description="Content id of the utterance")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person the session belongs to")
+    session_id = dy.String(description="Conversation")
+    speaker_id = dy.String(description="Who said it")
+    speaker_name = dy.String(description="Display name of the speaker")
+    role = dy.String(description="user, agent or system")
+    week = dy.String(description="Monday of its week")
+    occurred_at = dy.Datetime(**UTC_TIME, description="When it was said")
+    turn = dy.Int64(description="Turn number")
+    source_ref = dy.String(nullable=True, description="Its id in the source")
+    emotion = dy.String(description="Emotion of its interaction")
+    importance = dy.Float64(description="Quality of its interaction")
+    text = dy.String(description="What was said")
+    window_text = dy.String(description="The same with one neighbour on each side, for keyword search")
+    text_hash = dy.String(description="Hash of the text that was embedded")
+    embedder = dy.String(description="Fingerprint of the embedder")
+
+
+class EpisodeEmbeddings(Record):
+    """One row per episode with its vector."""
+
+    episode_id = dy.String(primary_key=True, description="Content id of the episode")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person the session belongs to")
+    session_id = dy.String(description="Conversation")
+    week = dy.String(description="Monday of its week")
+    started_at = dy.Datetime(**UTC_TIME, description="First message")
+    turn_first = dy.Int64(description="First turn")
+    turn_last = dy.Int64(description="Last turn")
+    title = dy.String(description="One line")
+    emotion = dy.String(description="Dominant emotion")
+    importance = dy.Float64(description="How much it deserves to be remembered")
+    source_message_ids = dy.List(dy.String(), description="The messages it is made of")
+    text = dy.String(description="Title and summary, as embedded")
+    text_hash = dy.String(description="Hash of the text that was embedded")
+    embedder = dy.String(description="Fingerprint of the embedder")

@@ -1,0 +1,128 @@
+"""The tables of the interaction store, the source of truth. Lists and free metadata are JSON strings there."""
+
+import dataframely as dy
+
+from records.base import Record
+from records.interactions import ROLES, UTC_TIME, one_of
+
+ADAPTER_STATUSES = ("candidate", "approved", "deployed", "quarantined", "retired")
+
+
+class Speakers(Record):
+    """People, agents and characters, with the names they go by."""
+
+    speaker_id = dy.String(primary_key=True, description="Id of a person, agent or character")
+    kind = dy.String(check=one_of(("user", "agent")), description="user or agent")
+    display_name = dy.String(description="Name shown in a conversation")
+    opt_out_training = dy.Bool(description="True when nothing this person said may be trained on")
+
+
+class Sessions(Record):
+    """Conversations."""
+
+    session_id = dy.String(primary_key=True, description="Id of the conversation")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person it belongs to; null in worlds and groups")
+    opt_out_training = dy.Bool(description="True when nothing in it may be trained on")
+    started_at = dy.Datetime(**UTC_TIME, description="Given, or time of the first message")
+    ended_at = dy.Datetime(**UTC_TIME, nullable=True, description="When it was ended, if it was")
+    source = dy.String(description="Importer or client that brought it")
+    metadata = dy.String(nullable=True, description="Free metadata, JSON")
+
+
+class Messages(Record):
+    """Utterances, each once."""
+
+    message_id = dy.String(primary_key=True, description="Content id: session, speaker, time, text and source id")
+    session_id = dy.String(description="Conversation")
+    agent_id = dy.String(description="Whose memory it belongs to (as in the session)")
+    user_id = dy.String(nullable=True, description="The person it belongs to (as in the session)")
+    speaker_id = dy.String(description="Who said it")
+    role = dy.String(check=one_of(ROLES), description="user, agent or system")
+    text = dy.String(min_length=1, description="What was said")
+    emotion = dy.String(nullable=True, description="Emotion as given by the capturing service")
+    turn = dy.Int64(nullable=True, description="Turn number given by the source")
+    location = dy.String(nullable=True, description="Where, in worlds")
+    participants = dy.String(nullable=True, description="JSON list of speaker ids that were present")
+    model_version = dy.String(nullable=True, description="Model that produced it")
+    metadata = dy.String(nullable=True, description="Free metadata, JSON")
+    occurred_at = dy.Datetime(**UTC_TIME, description="When it was said")
+    week = dy.String(description="Monday of its week")
+    source = dy.String(description="Importer or client that brought it")
+    source_ref = dy.String(nullable=True, description="Its id in the source")
+
+
+class CoreMemory(Record):
+    """What an agent is: entries that form its system prompt. Immutable ones are guarded by the database itself."""
+
+    agent_id = dy.String(primary_key=True, description="Agent or persona")
+    category = dy.String(primary_key=True, description="identity, like, dislike, friend, …")
+    key = dy.String(primary_key=True, description="Name of the entry")
+    value = dy.String(description="Its value")
+    is_mutable = dy.Bool(description="False: no path can change or delete it")
+
+
+class Feedback(Record):
+    """What people said of an answer."""
+
+    feedback_id = dy.String(primary_key=True, description="Content id")
+    message_id = dy.String(description="The answer it is about")
+    rating = dy.Float64(nullable=True, min=-1, max=1, description="-1 to 1")
+    correct = dy.Bool(nullable=True, description="Whether the answer was right")
+    correction = dy.String(nullable=True, description="What should have been said")
+    quality_override = dy.Float64(nullable=True, min=0, max=1, description="Quality set by a person")
+    given_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+class Rejects(Record):
+    """Input that could not be taken, kept with the reason."""
+
+    reject_id = dy.String(primary_key=True, description="Content id over file, line and reason")
+    source = dy.String(description="Format of the file")
+    file = dy.String(description="File name")
+    line = dy.Int64(description="Line or item number, from 1")
+    reason = dy.String(description="Why")
+    raw = dy.String(nullable=True, description="What stood there, first 2,000 characters")
+
+
+class Tombstones(Record):
+    """Erased subjects, as keyed hashes, so that a later import does not bring them back."""
+
+    subject_hash = dy.String(primary_key=True, description="Keyed hash of kind and id")
+    kind = dy.String(check=one_of(("user", "session", "message")), description="What was erased")
+    erased_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+class Datasets(Record):
+    """Registry of exported datasets."""
+
+    dataset_id = dy.String(primary_key=True, description="Content id over its samples")
+    kind = dy.String(check=one_of(("personality", "episodic", "skill")), description="personality or episodic")
+    persona_id = dy.String(description="Persona")
+    week = dy.String(nullable=True, description="Monday of its week, episodic ones only")
+    path = dy.String(description="Folder, relative to MEMORY_HOME")
+    n_train = dy.Int64(min=0, description="Samples to train on")
+    n_eval = dy.Int64(min=0, description="Samples held out")
+    created_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+class Adapters(Record):
+    """Registry of adapter versions."""
+
+    adapter_id = dy.String(primary_key=True, description="Content id over dataset, base, trainer and its configuration")
+    layer = dy.String(check=one_of(("personality", "episodic", "skill")), description="Layer 1, 2 or 3")
+    persona_id = dy.String(description="Persona")
+    week = dy.String(nullable=True, description="Monday of its week, episodic ones only")
+    base_model = dy.String(description="Base model and its digest")
+    dataset_id = dy.String(description="Dataset it was trained on")
+    path = dy.String(description="Folder, relative to MEMORY_HOME")
+    config = dy.String(description="Trainer configuration, JSON")
+    metrics = dy.String(description="Losses and evaluation, JSON")
+    status = dy.String(check=one_of(ADAPTER_STATUSES), description="candidate, approved, deployed, quarantined, retired")
+    created_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+STORE_TABLES: tuple[type[Record], ...] = (
+    Speakers, Sessions, Messages, CoreMemory, Feedback, Rejects, Tombstones, Datasets, Adapters,
+)
+"""Every table of the store; Messages has three more columns there (seq, synced_at, received_at), see resources/store.py."""

@@ -1,0 +1,53 @@
+"""Writing so that a file is whole or not there, and reading what lies in it as a hash."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path``; when the block ends well it is flushed to disk and renamed over ``path``.
+
+    A kill leaves at most a ``.<name>.<hex>.aside`` file, which `sweep_asides` removes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.aside")
+    try:
+        yield aside
+        with aside.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """Return the 32 hex characters of a file's BLAKE2b digest."""
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sweep_asides(folder: Path, older_than_s: float = 3600.0) -> int:
+    """Remove leftovers of killed writers that are older than an hour; return how many."""
+    import time
+
+    removed = 0
+    for leftover in folder.rglob(".*.aside*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > older_than_s and leftover.is_file():
+                leftover.unlink()
+                removed += 1
+    return removed

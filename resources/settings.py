@@ -1,0 +1,148 @@
+"""Settings: one class, read from `memory.toml` and `MEMORY_…` variables (the variables win).
+
+`MEMORY_HOME` holds everything of an embedded installation. Unknown keys are errors that name the nearest known one.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from records.errors import SettingsError
+from records.weeks import parse_week
+
+CONFIG_FILE = "memory.toml"
+
+
+class PluginChoice(BaseModel):
+    """Which plugin of a kind is used; every further key is passed to the plugin's own configuration."""
+
+    model_config = ConfigDict(extra="allow")
+    use: str = Field(description="Name of the plugin")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what is meant for the plugin itself."""
+        return dict(self.model_extra or {})
+
+
+class DatasetSettings(BaseModel):
+    """What may enter a training dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+    min_quality: float = Field(0.45, ge=0, le=1, description="Lowest quality score of a sample")
+    eval_share: float = Field(0.15, ge=0, lt=1, description="Share of sessions held out")
+    history: int = Field(2, ge=0, description="Earlier exchanges of the session given as context")
+
+
+class Settings(BaseSettings):
+    """All settings of an installation."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMORY_", env_nested_delimiter="__", extra="forbid")
+
+    home: Path = Field(Path(".memory"), description="Folder of an embedded installation")
+    store_url: str = Field("", description="SQLAlchemy URL of the interaction store; default: SQLite in home")
+    lake_url: str = Field("", description="Folder or fsspec URL of the Parquet lake; default: lake in home")
+    first_week: str = Field("2020-01-06", description="Monday of the first weekly partition")
+    unsynced_threshold: int = Field(25, ge=1, description="Unsynced messages of one agent and user that start a sync")
+    anonymize_memory: bool = Field(False, description="Make facts, episodes and embeddings from anonymized text, too")
+    keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
+    plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
+    plugins_allow: list[str] | None = Field(None, description="Load third-party plugins of these packages only")
+    plugins: dict[str, PluginChoice] = Field(default_factory=dict, description="Choice per kind")
+    dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings())  # noqa: PLW0108
+
+    @field_validator("first_week")
+    @classmethod
+    def _monday(cls, value: str) -> str:
+        return parse_week(value).isoformat()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then what `load_settings` read from the file."""
+        return env_settings, init_settings
+
+    def resolved(self) -> "Settings":
+        """Return a copy with absolute paths and every default filled in."""
+        home = self.home.expanduser().resolve()
+        update: dict[str, Any] = {
+            "home": home,
+            "store_url": self.store_url or f"sqlite:///{home / 'store.sqlite'}",
+            "lake_url": self.lake_url or str(home / "lake"),
+            "plugins_dir": (self.plugins_dir or home / "plugins").expanduser().resolve(),
+        }
+        return self.model_copy(update=update)
+
+    @property
+    def vectors_dir(self) -> Path:
+        """Return the folder of the LanceDB tables."""
+        return self.home / "vectors"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """Return the published DuckDB file."""
+        return self.home / "analytics.duckdb"
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Return the settings from file and environment, absolute.
+
+    Args:
+        config: Path of the TOML file; default ``$MEMORY_CONFIG`` or ``memory.toml`` here, if it exists.
+        overrides: Values that replace the file's (tests and `build_defs`).
+
+    Raises:
+        SettingsError: a key is unknown, or a value cannot be used.
+    """
+    named = config or (Path(os.environ["MEMORY_CONFIG"]) if "MEMORY_CONFIG" in os.environ else None)
+    path = named or Path(CONFIG_FILE)
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    elif named:
+        raise SettingsError(f"{path}: this settings file does not exist")
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{**values, **overrides}).resolved()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(item, str(path)) for item in error.errors())) from None
+
+
+# Read by other parts than this class: where the file is, and what tests are given.
+OTHER_VARIABLES = {"MEMORY_CONFIG", "MEMORY_BASE_MODEL", "MEMORY_LLM_API_KEY"}
+
+
+def _refuse_unknown_variables() -> None:
+    known = [f"MEMORY_{name.upper()}" for name in Settings.model_fields]
+    for variable in os.environ:
+        if not variable.startswith("MEMORY_") or variable.startswith("MEMORY_TEST_") or variable in OTHER_VARIABLES:
+            continue
+        if variable.split("__")[0] not in known:
+            raise SettingsError(f"environment variable {variable} is no setting{_nearest(variable, known)}")
+
+
+def _explain(item: Any, path: str) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        names = list(DatasetSettings.model_fields) if item["loc"][0] == "dataset" else list(Settings.model_fields)
+        return f"{path}: {where} is no setting{_nearest(str(item['loc'][-1]), names)}"
+    return f"{path}: {where}: {item['msg']}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"

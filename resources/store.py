@@ -1,0 +1,322 @@
+"""The interaction store: what was said, the source of truth, on SQLite (WAL) or PostgreSQL by one code path."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from records.errors import StoreError
+from records.ids import content_id
+from records.store import Messages, Sessions, Speakers
+from resources.tables import store_metadata
+
+BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
+IDS = 900  # ids per IN list: SQLite allows 999 variables in its oldest supported build
+
+
+class InteractionStore:
+    """Sessions, messages, core memory, sync state, feedback, rejects and registries behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = sa.engine.make_url(url)
+        except sa.exc.ArgumentError:
+            raise StoreError("store_url is no SQLAlchemy URL: write e.g. sqlite:///store.sqlite or "
+                             "postgresql+psycopg://user@host/db") from None
+        if self.url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise StoreError(f"store_url: {self.url.get_backend_name()} is no store; use sqlite or postgresql")
+        self.meta = store_metadata()
+
+    # -- connection and schema ------------------------------------------------------------------------------------
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Return whether the store is a SQLite file."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """Return the engine; a SQLite file's folder is made, and its journal is WAL so that readers never wait."""
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            sa.event.listen(engine, "connect", _sqlite_pragmas)
+            sa.event.listen(engine, "begin", _sqlite_begin)
+        return engine
+
+    @cached_property
+    def writer(self) -> sa.Engine:
+        """Return the engine for writing: on SQLite its transactions take the write lock at once, so that none dies late."""
+        return self.engine.execution_options(writes=True)
+
+    def migrate(self) -> "InteractionStore":
+        """Bring the schema to the newest version, keeping all data; safe from several processes at once."""
+        from alembic import command
+        from alembic.config import Config
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        head = ScriptDirectory.from_config(config).get_current_head()
+        try:
+            with self._migration_lock(), self.writer.begin() as connection:
+                if MigrationContext.configure(connection).get_current_revision() != head:
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+        except sa.exc.OperationalError as error:
+            raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: "
+                             f"{_first_line(error.orig)}") from None
+        return self
+
+    @contextlib.contextmanager
+    def _migration_lock(self) -> Iterator[None]:
+        if self.is_sqlite:
+            from filelock import FileLock
+
+            Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.url.database}.migrating"):
+                yield
+        else:
+            with self.engine.connect() as connection:
+                connection.execute(sa.text("SELECT pg_advisory_lock(7331001)"))
+                try:
+                    yield
+                finally:
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(7331001)"))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def write(self, messages: pl.DataFrame, sessions: pl.DataFrame, speakers: pl.DataFrame) -> int:
+        """Add what is not known yet, in one transaction; return the number of new messages.
+
+        The frames have the shapes of the records Messages, Sessions and Speakers. Knowing a message twice changes
+        nothing; sessions and speakers are merged by rules that do not depend on the order of imports.
+        """
+        messages = Messages.shaped(messages.unique("message_id", keep="first", maintain_order=True))
+        sessions, speakers = Sessions.shaped(sessions), Speakers.shaped(speakers)
+        now = datetime.now(UTC)
+        with self.writer.begin() as connection:
+            self._merge(connection, "speakers", speakers.to_dicts())
+            self._merge(connection, "sessions", sessions.to_dicts())
+            table = self.meta.tables["messages"]
+            # Order of arrival is the order of time within a batch, so that the watermark is meaningful to a reader.
+            rows = messages.sort("occurred_at", "message_id").with_columns(received_at=pl.lit(now)).to_dicts()
+            before = self._max_seq(connection)
+            for start in range(0, len(rows), BATCH):
+                statement = self._insert(table).on_conflict_do_nothing(index_elements=["message_id"])
+                connection.execute(statement, rows[start : start + BATCH])
+            counted = sa.select(sa.func.count()).select_from(table).where(
+                table.c.seq > before, table.c.received_at == now)
+            return int(connection.execute(counted).scalar_one())
+
+    def _max_seq(self, connection: sa.Connection) -> int:
+        return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.meta.tables["messages"].c.seq), 0)))
+                   .scalar_one())
+
+    def _insert(self, table: sa.Table) -> Any:
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def _merge(self, connection: sa.Connection, name: str, rows: list[dict[str, Any]]) -> None:
+        """Insert or merge so that the result is the same in any order: earliest start, any opt-out, least name."""
+        if not rows:
+            return
+        table = self.meta.tables[name]
+        statement = self._insert(table)
+        new, old = statement.excluded, table.c
+        changes: dict[str, Any] = {"opt_out_training": sa.or_(old.opt_out_training, new.opt_out_training)}
+        if name == "sessions":
+            least = sa.func.min if self.is_sqlite else sa.func.least
+            greatest = sa.func.max if self.is_sqlite else sa.func.greatest
+            changes["started_at"] = least(old.started_at, new.started_at)
+            changes["ended_at"] = sa.case((old.ended_at.is_(None), new.ended_at), (new.ended_at.is_(None), old.ended_at),
+                                          else_=greatest(old.ended_at, new.ended_at))
+        else:
+            changes["display_name"] = sa.case(
+                (old.display_name == old.speaker_id, new.display_name),
+                (new.display_name == new.speaker_id, old.display_name),
+                (new.display_name < old.display_name, new.display_name), else_=old.display_name)
+            changes["kind"] = sa.case((old.kind < new.kind, old.kind), else_=new.kind)
+        statement = statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_=changes)
+        for start in range(0, len(rows), BATCH):
+            connection.execute(statement, rows[start : start + BATCH])
+
+    def insert_once(self, name: str, rows: Sequence[dict[str, Any]]) -> int:
+        """Insert rows whose primary key is not there yet; return how many were new."""
+        if not rows:
+            return 0
+        table = self.meta.tables[name]
+        with self.writer.begin() as connection:
+            before = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            connection.execute(self._insert(table).on_conflict_do_nothing(), list(rows))
+            after = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        return int(after - before)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def rows(self, name: str, **where: Any) -> list[dict[str, Any]]:
+        """Return the rows of a small table whose columns equal the given values."""
+        table = self.meta.tables[name]
+        query = sa.select(table).where(*(table.c[column] == value for column, value in where.items()))
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query.order_by(*table.primary_key.columns)).mappings()]
+
+    def scalar(self, statement: sa.Executable) -> Any:
+        """Return the single value of a statement."""
+        with self.engine.connect() as connection:
+            return connection.execute(statement).scalar()
+
+    def arrow(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return a query's result as a frame, read as Arrow without row objects.
+
+        Placeholders are ``?``; on PostgreSQL they become ``$1, $2, …``.
+        """
+        if self.is_sqlite:
+            import adbc_driver_sqlite.dbapi as driver
+
+            target = str(self.url.database)
+        else:
+            import adbc_driver_postgresql.dbapi as driver  # type: ignore[no-redef]
+
+            target = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            for number in range(1, len(parameters) + 1):
+                statement = statement.replace("?", f"${number}", 1)
+        with driver.connect(target) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, list(parameters) or None)
+            frame = pl.from_arrow(cursor.fetch_arrow_table())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def weeks(self) -> list[str]:
+        """Return the weeks that hold messages, oldest first."""
+        column = self.meta.tables["messages"].c.week
+        with self.engine.connect() as connection:
+            return list(connection.execute(sa.select(column).distinct().order_by(column)).scalars())
+
+    def personas(self) -> list[str]:
+        """Return the ids of agents that said something, in order."""
+        table = self.meta.tables["messages"]
+        query = sa.select(table.c.speaker_id).where(table.c.role == "agent").distinct().order_by(table.c.speaker_id)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    # -- core memory ----------------------------------------------------------------------------------------------
+
+    def set_core_memory(self, agent_id: str, category: str, key: str, value: str, *, is_mutable: bool = True) -> None:
+        """Add or change an entry.
+
+        Raises:
+            StoreError: the entry is immutable and has another value; the database itself refuses.
+        """
+        table = self.meta.tables["core_memory"]
+        row = {"agent_id": agent_id, "category": category, "key": key, "value": value, "is_mutable": is_mutable}
+        known = self.rows("core_memory", agent_id=agent_id, category=category, key=key)
+        if known and known[0] == row:
+            return
+        statement = self._insert(table).values(**row)
+        statement = statement.on_conflict_do_update(index_elements=["agent_id", "category", "key"],
+                                                    set_={"value": value, "is_mutable": is_mutable})
+        self._guarded(statement)
+
+    def delete_core_memory(self, agent_id: str, category: str, key: str) -> None:
+        """Delete a mutable entry.
+
+        Raises:
+            StoreError: the entry is immutable.
+        """
+        table = self.meta.tables["core_memory"]
+        self._guarded(sa.delete(table).where(table.c.agent_id == agent_id, table.c.category == category,
+                                             table.c.key == key))
+
+    def _guarded(self, statement: Any) -> None:
+        try:
+            with self.writer.begin() as connection:
+                connection.execute(statement)
+        except sa.exc.DBAPIError as error:
+            if "immutable" in str(error.orig):
+                raise StoreError("this core memory entry is immutable") from None
+            raise
+
+    # -- opt-out, feedback, registries ----------------------------------------------------------------------------
+
+    def set_opt_out(self, *, speaker_id: str | None = None, session_id: str | None = None, value: bool = True) -> int:
+        """Set the training opt-out of a speaker or a session; return the number of rows changed."""
+        name, key = ("speakers", speaker_id) if speaker_id else ("sessions", session_id)
+        table = self.meta.tables[name]
+        statement = sa.update(table).where(next(iter(table.primary_key.columns)) == key).values(opt_out_training=value)
+        with self.writer.begin() as connection:
+            return connection.execute(statement).rowcount
+
+    def add_feedback(self, message_id: str, *, rating: float | None = None, correct: bool | None = None,
+                     correction: str | None = None, quality_override: float | None = None) -> str:
+        """Keep what somebody said of an answer; return its id."""
+        now = datetime.now(UTC)
+        feedback_id = content_id("fb", message_id, rating, correct, correction, quality_override, now)
+        self.insert_once("feedback", [{
+            "feedback_id": feedback_id, "message_id": message_id, "rating": rating, "correct": correct,
+            "correction": correction, "quality_override": quality_override, "given_at": now}])
+        return feedback_id
+
+    def register(self, name: str, row: dict[str, Any]) -> None:
+        """Add or replace one row of a registry (datasets, adapters)."""
+        table = self.meta.tables[name]
+        keys = [column.name for column in table.primary_key]
+        changes = {column: value for column, value in row.items() if column not in keys and column != "created_at"}
+        statement = self._insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=changes)
+        with self.writer.begin() as connection:
+            connection.execute(statement)
+
+    def set_status(self, adapter_id: str, status: str) -> None:
+        """Move an adapter to a status; a deployed one retires those deployed before it for persona and layer."""
+        table = self.meta.tables["adapters"]
+        with self.writer.begin() as connection:
+            if status == "deployed":
+                mine = sa.select(table.c.persona_id, table.c.layer).where(table.c.adapter_id == adapter_id)
+                row = connection.execute(mine).one()
+                connection.execute(sa.update(table).where(
+                    table.c.persona_id == row.persona_id, table.c.layer == row.layer, table.c.status == "deployed",
+                    table.c.adapter_id != adapter_id).values(status="retired"))
+            connection.execute(sa.update(table).where(table.c.adapter_id == adapter_id).values(status=status))
+
+
+def chunks(ids: Iterable[str], size: int = IDS) -> Iterator[list[str]]:
+    """Yield the ids in lists of at most ``size``."""
+    batch = list(ids)
+    for start in range(0, len(batch), size):
+        yield batch[start : start + size]
+
+
+def as_json(value: Any) -> str | None:
+    """Return canonical JSON, null for nothing."""
+    return None if value in (None, {}, []) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    # Without this Python's driver opens transactions by itself, and BEGIN IMMEDIATE above would come too late.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON", "recursive_triggers=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
