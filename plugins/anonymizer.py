@@ -16,7 +16,7 @@ Pseudonym = Callable[[str, str], str]
 # One pass, first alternative wins: what contains other classes (URL, e-mail) stands before what it contains.
 CONTACTS = re.compile(
     r"(?P<secret>\b(?:sk|pk|ghp|gho|xox[bap]|AKIA|AIza)[-_A-Za-z0-9]{16,}\b)"
-    r"|(?P<password>(?<=[\s:])(?:\S*\d\S*[!#$%&*?]\S*|\S*[!#$%&*]\S*\d\S*)(?=[\s,.]|$))"
+    r"|(?P<password>(?<![^\s:])(?=\S*[A-Za-z])(?=\S*\d)(?=\S*[!#$%&*]\w)[^\s/@]{6,}(?=[\s,.]|$))"
     r"|(?P<email>[\w.+\-]+\s?(?:@|\(at\)|\[at\]|\sarroba\s)\s?[\w\-]+(?:\s?(?:\.|\(dot\)|\spunto\s)\s?[A-Za-z]{2,})+)"
     r"|(?P<url>(?:https?://|www\.)[^\s<>\"')]+)"
     r"|(?P<iban>\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,7}(?:[ ]?[A-Z0-9]{1,3})?\b)"

