@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from plugins.contracts import Anonymizer, KnownNames
+from plugins.contracts import Anonymizer
 from plugins.lexicon import DATA, STOP_WORDS, load
 
 Pseudonym = Callable[[str, str], str]
@@ -56,46 +56,50 @@ class PatternAnonymizer(Anonymizer):
         """Return the name list."""
         return (DATA / "names.json",)
 
-    def anonymize(self, texts: pl.DataFrame, known: KnownNames, pseudonym: Pseudonym) -> pl.DataFrame:
+    def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Pseudonym) -> pl.DataFrame:
         """Return id, text, n_replaced; cost is linear in the characters, a token costs one look-up."""
-        names = _Names(known, pseudonym)
+        names = _Names(keep, pseudonym)
         out, counts = [], []
-        for text in texts["text"]:
-            clean, replaced = names.replace(text)
+        for text, people in zip(texts["text"], texts["people"].to_list(), strict=True):
+            clean, replaced = names.replace(text, tuple(people or ()))
             out.append(clean)
             counts.append(replaced)
         return pl.DataFrame({"id": texts["id"], "text": out, "n_replaced": counts},
                             schema={"id": pl.String, "text": pl.String, "n_replaced": pl.Int64})
 
-    def residual(self, texts: pl.DataFrame, known: KnownNames) -> pl.DataFrame:
+    def residual(self, texts: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
         """Return id, residual: contacts and long numbers by shape, and the people's names folded to plain letters.
 
-        This look shares no pattern with the first one.
+        This look shares no pattern with the first one. A person who is called as a surrogate is, cannot be told from it.
         """
         safe = _gazetteer().surrogates
-        people = {word for word in _people_words(known) if word not in safe}
+        kept = tuple(keep)
+        people = [[word for word in _people_words(tuple(row or ()), kept) if word not in safe] for row in texts["people"].to_list()]
         text = pl.col("text")
         undated = text.str.replace_all(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", " ")
         shapes = (text.str.count_matches(r"[^\s@]@[^\s@]+\.[A-Za-z]{2,}") - text.str.count_matches(r"[^\s@]@example\.org")
                   + undated.str.count_matches(r"\d(?:[ .\-()]{0,2}\d){7,}")
                   + text.str.count_matches(r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}"))
-        words = pl.col("text").str.to_lowercase().str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.extract_all(r"[\p{L}\p{N}_]+")
-        named = words.list.eval(pl.element().is_in(sorted(people))).list.sum().fill_null(0)
-        return texts.select("id", residual=(shapes.clip(lower_bound=0) + named).cast(pl.Int64))
+        words = text.str.to_lowercase().str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.extract_all(r"[\p{L}\p{N}_]+")
+        frame = texts.with_columns(_people=pl.Series(people, dtype=pl.List(pl.String)))
+        named = words.list.set_intersection("_people").list.len().fill_null(0)
+        return frame.select("id", residual=shapes.cast(pl.Int64).clip(lower_bound=0) + named.cast(pl.Int64))
 
 
 class _Names:
     """Replaces in one text after the other, with the look-up tables made once."""
 
-    def __init__(self, known: KnownNames, pseudonym: Pseudonym) -> None:
+    def __init__(self, keep: Sequence[str], pseudonym: Pseudonym) -> None:
         self.pseudonym = pseudonym
         self.gazetteer = _gazetteer()
-        self.keep = {fold(part) for name in known.keep for part in TOKEN.findall(name)}
-        self.people = _people_words(known)
+        self.kept = tuple(keep)
+        self.keep = {fold(part) for name in keep for part in TOKEN.findall(name)}
+        self.surrogates: dict[tuple[str, str], str] = {}
 
-    def replace(self, text: str) -> tuple[str, int]:
+    def replace(self, text: str, people: tuple[str, ...]) -> tuple[str, int]:
         """Return the text without contacts and names, and the number of replacements."""
         self.count = 0
+        self.people = _people_words(people, self.kept)
         self.introduced = {fold(part) for match in INTRODUCED.finditer(text) for part in match["name"].split()}
         text = BORN.sub(lambda m: self._counted(m["lead"] + "[date of birth]"), text)
         text = SPOKEN_SECRET.sub(lambda m: self._counted(m["lead"] + "[secret]"), text)
@@ -153,9 +157,14 @@ class _Names:
         return token
 
     def _surrogate(self, kind: str, key: str, pool: tuple[str, ...]) -> str:
-        number = int(self.pseudonym(kind, key).rpartition("_")[2], 16)
-        chosen = pool[number % len(pool)]
-        return chosen if fold(chosen) != key else pool[(number + 1) % len(pool)]
+        known = self.surrogates.get((kind, key))
+        if known is None:
+            number = int(self.pseudonym(kind, key).rpartition("_")[2], 16)
+            known = pool[number % len(pool)]
+            if fold(known) == key:
+                known = pool[(number + 1) % len(pool)]
+            self.surrogates[kind, key] = known
+        return known
 
 
 class _Gazetteer:
@@ -176,10 +185,11 @@ def _gazetteer() -> _Gazetteer:
     return _Gazetteer()
 
 
-def _people_words(known: KnownNames) -> frozenset[str]:
+@lru_cache(maxsize=4096)
+def _people_words(people: tuple[str, ...], kept: tuple[str, ...]) -> frozenset[str]:
     """Return the words by which the people are called: three letters or more, no function words, nothing that stays."""
-    keep = {fold(part) for name in known.keep for part in TOKEN.findall(name)}
-    words = {fold(part) for name in known.people for part in TOKEN.findall(name)}
+    keep = {fold(part) for name in kept for part in TOKEN.findall(name)}
+    words = {fold(part) for name in people for part in TOKEN.findall(name)}
     return frozenset(word for word in words if len(word) >= 3 and word not in STOP_WORDS and word not in keep and not word.isdigit())
 
 

@@ -162,33 +162,23 @@ class Topics(Plugin):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class KnownNames:
-    """What the project knows of the people in a text.
-
-    Attributes:
-        people: Names and ids of the users of the data at hand, to be replaced wherever they stand.
-        keep: Names of agents and public figures, which stay.
-    """
-
-    people: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-
-
 class Anonymizer(Plugin):
     """Replaces what would expose somebody."""
 
     kind = "anonymizer"
 
-    def anonymize(self, texts: pl.DataFrame, known: KnownNames, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
-        """Return id, text, n_replaced for a frame of id, text, language.
+    def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
+        """Return id, text, n_replaced for a frame of id, text, people.
 
-        ``pseudonym(kind, value)`` is keyed: the same value always gets the same replacement, and no table is kept.
+        Args:
+            texts: ``people`` lists the names and ids of the users who were there: they are replaced however they are written.
+            keep: Names of agents and public figures, which stay.
+            pseudonym: Keyed (kind, value) to code: the same value always gets the same replacement, and no table is kept.
         """
         raise NotImplementedError
 
-    def residual(self, texts: pl.DataFrame, known: KnownNames) -> pl.DataFrame:
-        """Return id, residual: spans of zero-tolerance classes that a second look still finds."""
+    def residual(self, texts: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
+        """Return id, residual for a frame of id, text, people: spans of zero-tolerance classes a second look still finds."""
         raise NotImplementedError
 
 

@@ -72,17 +72,17 @@ class RuleEpisodes(EpisodeExtractor):
             pl.col("agent_id", "user_id", "user_key", "session_id", "week").first(),
             pl.col("started_at").min(), pl.col("occurred_at").max().alias("ended_at"),
             pl.col("turn_first").min(), pl.col("turn_last").max(),
-            pl.col("participants").flatten().unique().sort(), pl.col("source_message_ids").flatten(),
+            _flat("participants").unique().sort(), _flat("source_message_ids").unique(maintain_order=True),
             pl.col("arousal").max(), pl.col("arousal").mean().alias("_mean_arousal"), pl.col("valence").mean(),
             pl.col("valence").abs().max().alias("_felt"), pl.col("quality").mean(), pl.col("emotion").alias("_emotions"),
-            pl.col("topics").flatten().alias("_topics"), pl.col("_text"), pl.col("_disclosed", "_decided", "_words", "_named").sum(),
+            _flat("topics").alias("_topics"), pl.col("_text"), pl.col("_disclosed", "_decided", "_words", "_named").sum(),
             pl.col("junk").is_not_null().mean().alias("_junk"))
 
     def _kept(self, segments: pl.DataFrame) -> pl.DataFrame:
         importance = (
-            0.08 + 0.22 * pl.col("arousal") + 0.2 * pl.col("_felt") + 0.18 * (1 - (-pl.col("_disclosed") / 1.5).exp())
-            + 0.12 * (1 - (-pl.col("_decided") / 1.5).exp()) + 0.1 * (1 - (-pl.col("_named") / 4).exp())
-            + 0.1 * (1 - (-pl.col("_words") / 150).exp()) + 0.1 * pl.col("quality") - 0.3 * pl.col("_junk"))
+            0.08 + 0.22 * pl.col("arousal") + 0.2 * pl.col("_felt") + 0.18 * _saturating("_disclosed", 1.5)
+            + 0.12 * _saturating("_decided", 1.5) + 0.1 * _saturating("_named", 4)
+            + 0.1 * _saturating("_words", 150) + 0.1 * pl.col("quality") - 0.3 * pl.col("_junk"))
         company = pl.col("participants").list.len() >= 2
         config = self.config
         return segments.with_columns(importance=importance.clip(0, 1).round(4)).filter(
@@ -93,7 +93,8 @@ class RuleEpisodes(EpisodeExtractor):
         felt = Counter(emotion for emotion in row["_emotions"] if emotion != "neutral")
         dominant = min(felt, key=lambda name: (-felt[name], name)) if felt else "neutral"
         text = "\n".join(row["_text"])
-        sentences = [s.strip() for s in SENTENCE.split(text) if len(s.strip()) > 8] or [text.strip()[:200] or "…"]
+        # In a world each answer's input repeats what others heard before: every sentence counts once.
+        sentences = list(dict.fromkeys(s.strip() for s in SENTENCE.split(text) if len(s.strip()) > 8)) or [text.strip()[:200] or "…"]
         best = sorted(range(len(sentences)), key=lambda i: (-_weight(sentences[i], keywords), i))
         event = sentences[best[0]][:400]
         summary = " ".join(sentences[i] for i in sorted(best[:3]))[:800]
@@ -105,6 +106,15 @@ class RuleEpisodes(EpisodeExtractor):
             "type": episode_type(text, dominant), "title": _title(event), "event": event, "summary": summary, "location": None,
             "valence": round(row["valence"], 4), "dominant_emotion": dominant, "keywords": keywords,
             "tags": sorted(topics, key=lambda name: (-topics[name], name))[:4], "extracted_by": self.fingerprint}
+
+
+def _saturating(column: str, scale: float) -> pl.Expr:
+    """Return 0 for a count of 0, 0.63 at ``scale``, towards 1 beyond."""
+    return 1 - (-(pl.col(column) / scale)).exp()
+
+
+def _flat(column: str) -> pl.Expr:
+    return pl.col(column).list.explode(keep_nulls=False, empty_as_null=False)
 
 
 def episode_type(text: str, emotion: str) -> str:

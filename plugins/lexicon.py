@@ -37,9 +37,9 @@ def any_of(words: list[str], *, before: str = "") -> str:
     return rf"(?i){before}\b(?:{'|'.join(stems)})(?:\b|$)"
 
 
-def language(column: str) -> pl.Expr:
+def language(text: pl.Expr) -> pl.Expr:
     """Return en, es or und, by which language's function words are more frequent (ties and none: und)."""
-    lower = pl.col(column).str.to_lowercase()
+    lower = text.str.to_lowercase()
     english = lower.str.count_matches(any_of(ENGLISH))
     spanish = lower.str.count_matches(any_of(SPANISH)) + 2 * lower.str.count_matches(r"[¿¡ñáéíóú]").clip(upper_bound=2)
     return pl.when(spanish > english).then(pl.lit("es")).when(english > spanish).then(pl.lit("en")).otherwise(pl.lit("und"))

@@ -50,31 +50,36 @@ class PluginRegistry:
         self.choices = choices or {}
         self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
         self.manager.add_hookspecs(hookspecs)
-        self.infos: list[PluginInfo] = []
         for kind in self.choices:
             if kind not in KINDS:
                 raise PluginError(f"plugins.{kind}: no such kind of plugin; kinds are {', '.join(sorted(KINDS))}")
-        self._load_built_in()
+        self._infos: list[PluginInfo] = []
+        self._built_in_loaded = False
         self._load_entry_points(allow)
         self._load_folder(plugins_dir, allow)
 
     # -- loading --------------------------------------------------------------------------------------------------
 
-    def _load_built_in(self) -> None:
-        from plugins import builtin
+    @property
+    def infos(self) -> list[PluginInfo]:
+        """Return what is known of every plugin. Built-in ones load when first asked for: the code location never does."""
+        if not self._built_in_loaded:
+            self._built_in_loaded = True
+            from plugins import builtin
 
-        self._take(builtin, BUILT_IN)
+            self._take(builtin, BUILT_IN)
+        return self._infos
 
     def _load_entry_points(self, allow: Sequence[str] | None) -> None:
         for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
             package = entry.dist.name if entry.dist else entry.value
             if allow is not None and package not in allow:
-                self.infos.append(PluginInfo("?", entry.name, "?", package, "not allowed (plugins_allow)"))
+                self._infos.append(PluginInfo("?", entry.name, "?", package, "not allowed (plugins_allow)"))
                 continue
             try:
                 module = entry.load()
             except Exception as error:  # noqa: BLE001 - a stranger's import may fail in any way; it is named, not hidden
-                self.infos.append(PluginInfo("?", entry.name, "?", package, f"broken: {_what(error)}"))
+                self._infos.append(PluginInfo("?", entry.name, "?", package, f"broken: {_what(error)}"))
                 continue
             self._take(module, package)
 
@@ -83,7 +88,7 @@ class PluginRegistry:
             return
         for path in sorted(folder.glob("*.py")):
             if allow is not None and path.name not in allow:
-                self.infos.append(PluginInfo("?", path.stem, "?", path.name, "not allowed (plugins_allow)"))
+                self._infos.append(PluginInfo("?", path.stem, "?", path.name, "not allowed (plugins_allow)"))
                 continue
             try:
                 spec = importlib.util.spec_from_file_location(f"memory_plugin_{path.stem}", path)
@@ -92,7 +97,7 @@ class PluginRegistry:
                 module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
             except Exception as error:  # noqa: BLE001 - as above
-                self.infos.append(PluginInfo("?", path.stem, "?", path.name, f"broken: {_what(error)}"))
+                self._infos.append(PluginInfo("?", path.stem, "?", path.name, f"broken: {_what(error)}"))
                 continue
             self._take(module, path.name)
 
@@ -103,11 +108,11 @@ class PluginRegistry:
             hook = getattr(module, "register_plugins", None)
             classes = hook() if hook else []
             for cls in classes:
-                self.infos.append(self._checked(cls, package))
+                self._infos.append(self._checked(cls, package))
         except Exception as error:  # noqa: BLE001 - as above
             if self.manager.has_plugin(package):
                 self.manager.unregister(name=package)
-            self.infos.append(PluginInfo("?", package, "?", package, f"broken: {_what(error)}"))
+            self._infos.append(PluginInfo("?", package, "?", package, f"broken: {_what(error)}"))
 
     @staticmethod
     def _checked(cls: Any, package: str) -> PluginInfo:
@@ -193,7 +198,7 @@ class PluginRegistry:
             try:
                 definitions = hook()
             except Exception as error:  # noqa: BLE001 - as above
-                self.infos.append(PluginInfo("assets", package, "?", package, f"broken: {_what(error)}"))
+                self._infos.append(PluginInfo("assets", package, "?", package, f"broken: {_what(error)}"))
                 continue
             if definitions is not None:
                 found.append((package, definitions))

@@ -25,6 +25,7 @@ class RawInteractions(Record):
     message_id = dy.String(primary_key=True, description="Content id of the utterance")
     interaction_id = dy.String(description="Content id of the exchange it belongs to within this week")
     session_id = dy.String(description="Conversation it was said in")
+    session_key = dy.String(description="Keyed pseudonym of session_id; the only name of a session outside the memory")
     agent_id = dy.String(description="Whose memory it belongs to: an agent, a world, or an imported chat")
     user_id = dy.String(nullable=True, description="The person the session belongs to; null in worlds")
     user_key = dy.String(nullable=True, description="Keyed pseudonym of user_id; the only name of a user outside the memory")
@@ -55,6 +56,7 @@ class ScoredInteractions(Record):
 
     interaction_id = dy.String(primary_key=True, description="Content id over its messages")
     session_id = dy.String(description="Conversation")
+    session_key = dy.String(description="Keyed pseudonym of session_id")
     agent_id = dy.String(description="Whose memory it belongs to")
     user_id = dy.String(nullable=True, description="The person the session belongs to")
     user_key = dy.String(nullable=True, description="Keyed pseudonym of user_id")

@@ -211,9 +211,9 @@ class VectorStore:
         table = lance.search().select(["week"]).limit(None).to_arrow()
         return set(table["week"].unique().to_pylist())
 
-    def keys(self, kind: str, key: str, week: str) -> list[str]:
-        """Return the keys of a week in the table that readers use."""
-        lance = self.open(kind)
+    def keys(self, kind: str, key: str, week: str, embedder: str | None = None) -> list[str]:
+        """Return the keys of a week in an embedder's table, by default the one that readers use."""
+        lance = self.open(kind, embedder)
         if lance is None:
             return []
         return lance.search().where(f"week = '{week}'").select([key]).limit(None).to_arrow()[key].to_pylist()

@@ -1,0 +1,2 @@
+-- How many messages of each week have a vector, in the table that recall reads.
+select week, rows, embedder from lake.message_embeddings

@@ -1,0 +1,125 @@
+"""Embeddings: vectors of messages and episodes in LanceDB, one commit per week, only new or changed texts embedded."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from memory_assets import reports
+from memory_assets.partitions import ONE_RUN
+from memory_assets.tools import Tools, by_week
+from plugins.anonymizing import anonymize_texts
+from plugins.contracts import Embedder
+from records.base import Record
+from records.ids import text_hash
+from records.memory import EpisodeEmbeddings, MessageEmbeddings
+
+CHUNK = 256
+"""Texts embedded between two saves: what a kill in between costs."""
+
+POOL = "lancedb"
+
+
+def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Return both assets."""
+
+    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="embeddings", kinds={"lancedb", "python"}, pool=POOL,
+              owners=["team:memory"], code_version="1")
+    def message_embeddings(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, scored_interactions: pl.LazyFrame,
+                           tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
+        """A vector for every utterance of the week, with the text and its neighbours for keyword search."""
+        raw = dict(by_week(raw_interactions.collect()))
+        scored = dict(by_week(scored_interactions.collect()))
+        rows = {week: message_rows(raw[week], scored.get(week), tools) for week in raw}
+        return embed_weeks(context, tools, "message_embeddings", MessageEmbeddings, rows, "window_text")
+
+    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="embeddings", kinds={"lancedb", "python"}, pool=POOL,
+              owners=["team:memory"], code_version="1")
+    def episode_embeddings(context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+                           ) -> dg.MaterializeResult:
+        """A vector for every episode of the week."""
+        rows = {week: episode_rows(part) for week, part in by_week(episodes.collect())}
+        return embed_weeks(context, tools, "episode_embeddings", EpisodeEmbeddings, rows, "text")
+
+    return [message_embeddings, episode_embeddings]
+
+
+def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -> pl.DataFrame:
+    """Return the week's MessageEmbeddings without embedder, from its snapshot and judgement."""
+    said = raw.filter(pl.col("role") != "system").sort("session_id", "occurred_at", "turn", "message_id")
+    if tools.settings.anonymize_memory:
+        said = anonymize_texts(said, raw, ["text"], "message_id", tools.plugin("anonymizer"), tools.keys.pseudonym)
+    judged = (scored if scored is not None else pl.DataFrame(schema={"source_message_ids": pl.List(pl.String), "emotion": pl.String,
+                                                                     "quality": pl.Float64}))
+    judged = (judged.select("source_message_ids", "emotion", "quality").explode("source_message_ids").rename({"source_message_ids": "message_id"})
+              .group_by("message_id").agg(pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("importance")))
+    window = pl.concat_str(pl.col("text").shift(1).over("session_id"), pl.col("text"), pl.col("text").shift(-1).over("session_id"),
+                           separator="\n", ignore_nulls=True)
+    return said.with_columns(window_text=window).join(judged, on="message_id", how="left", maintain_order="left").with_columns(
+        emotion=pl.coalesce("_emotion", pl.lit("neutral")), importance=pl.col("importance").fill_null(0.0), text_hash=hashes(said["text"]))
+
+
+def episode_rows(episodes: pl.DataFrame) -> pl.DataFrame:
+    """Return the week's EpisodeEmbeddings without embedder."""
+    text = episodes.select(pl.concat_str("title", "summary", separator=". ")).to_series()
+    return episodes.rename({"dominant_emotion": "emotion"}).with_columns(text=text, text_hash=hashes(text))
+
+
+def hashes(texts: pl.Series) -> pl.Series:
+    """Return the hash of each text."""
+    return pl.Series("text_hash", [text_hash(text) for text in texts], dtype=pl.String)
+
+
+def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: type[Record], rows: dict[str, pl.DataFrame],
+                text_column: str) -> dg.MaterializeResult:
+    """Embed and commit week after week; return counts. Weeks without rows are emptied."""
+    embedder: Embedder = tools.plugin("embedder")
+    counts = []
+    for week in context.partition_keys:
+        frame = rows.get(week)
+        if frame is None:
+            if tools.vectors.open(kind, embedder.fingerprint) is not None:
+                commit_week(tools, kind, record, record.create_empty(), week, embedder, text_column)
+            continue
+        shaped = record.shaped(frame.with_columns(embedder=pl.lit(embedder.fingerprint)))
+        embedded = commit_week(tools, kind, record, shaped, week, embedder, text_column)
+        counts.append({"week": week, "rows": shaped.height, "embedded": embedded})
+    expected = [week for week, frame in rows.items() if frame.height] + expected_weeks(tools, kind)
+    serving = tools.vectors.publish(kind, embedder.fingerprint, embedder.dim, expected)
+    counted = pl.DataFrame(counts, schema={"week": pl.String, "rows": pl.Int64, "embedded": pl.Int64})
+    return dg.MaterializeResult(metadata={
+        "dagster/row_count": int(counted["rows"].sum()), "embedded": int(counted["embedded"].sum()), "embedder": embedder.fingerprint,
+        "dimensions": embedder.dim, "serving": serving, "by_week": reports.table(counted)})
+
+
+def expected_weeks(tools: Tools, kind: str) -> list[str]:
+    """Return the weeks that the table readers use now holds: a new embedder's table must hold them all before they switch."""
+    lance = tools.vectors.open(kind)
+    return sorted(tools.vectors.weeks(lance)) if lance is not None else []
+
+
+def commit_week(tools: Tools, kind: str, record: type[Record], frame: pl.DataFrame, week: str, embedder: Embedder, text_column: str) -> int:
+    """Embed what is neither in the table nor in the memo, and replace the week; return the number of texts embedded."""
+    wanted = frame.select("text_hash", "text").unique("text_hash", keep="first", maintain_order=True)
+    known = tools.vectors.week_vectors(kind, embedder.fingerprint, week)
+    missing = wanted.filter(~pl.col("text_hash").is_in(list(known)))
+    remembered = tools.memo.get_vectors(embedder.fingerprint, missing["text_hash"].to_list())
+    known.update(remembered)
+    missing = missing.filter(~pl.col("text_hash").is_in(list(remembered)))
+    for start in range(0, missing.height, CHUNK):
+        part = missing[start : start + CHUNK]
+        vectors = embedder.embed(part["text"].to_list())
+        inputs = part["text_hash"].to_list()
+        tools.memo.put_vectors(embedder.fingerprint, inputs, vectors)
+        known.update(zip(inputs, vectors, strict=True))
+    tools.vectors.replace_week(kind, record, frame, stacked(frame["text_hash"].to_list(), known, embedder.dim), week,
+                               embedder.fingerprint, embedder.dim, text_column)
+    # Committed vectors are remembered by the table itself.
+    tools.memo.drop(embedder.fingerprint, wanted["text_hash"].to_list() if missing.height or remembered else [])
+    return missing.height
+
+
+def stacked(inputs: Sequence[str], known: dict[str, np.ndarray], dim: int) -> np.ndarray:
+    """Return the vectors of the inputs as float32 (n, dim)."""
+    return np.stack([known[key] for key in inputs]).astype(np.float32) if inputs else np.zeros((0, dim), np.float32)

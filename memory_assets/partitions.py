@@ -1,0 +1,18 @@
+"""How assets are partitioned: by week, by persona, or by both. Users and sessions are columns, never partitions."""
+
+import dagster as dg
+
+ONE_RUN = dg.BackfillPolicy.single_run()
+"""A backfill of many weeks is one run: every asset of a job has this policy, and each step handles a range of weeks."""
+
+PERSONAS = dg.DynamicPartitionsDefinition(name="persona")
+
+
+def weekly_partitions(first_week: str) -> dg.WeeklyPartitionsDefinition:
+    """Return Monday weeks in UTC, the running one included."""
+    return dg.WeeklyPartitionsDefinition(start_date=first_week, day_offset=1, end_offset=1)
+
+
+def persona_weeks(weekly: dg.WeeklyPartitionsDefinition) -> dg.MultiPartitionsDefinition:
+    """Return persona × week."""
+    return dg.MultiPartitionsDefinition({"persona": PERSONAS, "week": weekly})

@@ -1,0 +1,51 @@
+"""Privacy: interactions without anybody's name, contact, id or place; the only text that leaves the memory.
+
+How text is anonymized does not belong here: that is an anonymizer plugin. The check that nothing is left is beside the asset.
+"""
+
+import dagster as dg
+import polars as pl
+
+from memory_assets import reports
+from memory_assets.partitions import ONE_RUN
+from memory_assets.tools import Tools, by_week
+from plugins.anonymizing import anonymize_week
+from records.interactions import AnonymizedInteractions
+
+
+def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="privacy", kinds={"polars", "parquet"}, io_manager_key="lake",
+              owners=["team:privacy"], code_version="1")
+    def anonymized_interactions(context: dg.AssetExecutionContext, scored_interactions: pl.LazyFrame, raw_interactions: pl.LazyFrame,
+                                tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
+        """Interactions with names, contacts, ids and places replaced, opt-outs flagged, and a second look's findings counted."""
+        scored = dict(by_week(scored_interactions.collect()))
+        weeks = [anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym)
+                 for week, raw in by_week(raw_interactions.collect()) if week in scored]
+        clean = pl.concat([AnonymizedInteractions.create_empty(), *weeks])
+        by = clean.group_by("week").agg(interactions=pl.len(), replaced=pl.col("n_replaced").sum(), residual=pl.col("residual").sum(),
+                                        opted_out=pl.col("opt_out").sum()).sort("week")
+        context.add_output_metadata({
+            "replaced": int(clean["n_replaced"].sum()), "residual": int(clean["residual"].sum()),
+            "opted_out": int(clean["opt_out"].sum()), "by_week": reports.table(by)})
+        return clean
+
+    return anonymized_interactions
+
+
+def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """Return the blocking check of the second look."""
+
+    @dg.asset_check(asset="anonymized_interactions", name="no_residual_pii", blocking=True, partitions_def=weekly)
+    def no_residual_pii(anonymized_interactions: pl.LazyFrame) -> dg.AssetCheckResult:
+        """Contacts, long numbers or names of the session's people that the second look finds are at most one interaction in a hundred.
+
+        Those interactions themselves are never exported: datasets leave them out again.
+        """
+        counts = anonymized_interactions.select(found=(pl.col("residual") > 0).sum(), total=pl.len()).collect().row(0, named=True)
+        return dg.AssetCheckResult(passed=counts["found"] <= 0.01 * counts["total"],
+                                   metadata={"interactions_with_residual": counts["found"], "interactions": counts["total"]})
+
+    return [no_residual_pii]

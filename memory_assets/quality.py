@@ -1,0 +1,36 @@
+"""Quality: every interaction gets a score and its reasons.
+
+Assets that judge interactions belong here. How a score is computed does not: that is a scorer, emotion or topics plugin.
+"""
+
+import dagster as dg
+import polars as pl
+
+from memory_assets import reports
+from memory_assets.partitions import ONE_RUN
+from memory_assets.tools import Tools, by_week
+from plugins.scoring import score_week
+from records.interactions import ScoredInteractions
+
+
+def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="quality", kinds={"polars", "parquet"}, io_manager_key="lake",
+              owners=["team:memory"], code_version="1")
+    def scored_interactions(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+                            ) -> pl.DataFrame:
+        """Interactions of the week with a quality score in [0, 1], its components, emotion, topics and language."""
+        plugins = [tools.plugin(kind) for kind in ("scorer", "emotion", "topics")]
+        weeks = [score_week(part, *plugins) for _, part in by_week(raw_interactions.collect())]
+        scored = pl.concat([ScoredInteractions.create_empty(), *weeks])
+        emotions = scored.group_by("week", "emotion").agg(interactions=pl.len()).sort("week", "emotion")
+        topics = scored.explode("topics").drop_nulls("topics").group_by("topics").agg(
+            interactions=pl.len(), quality=pl.col("quality").mean()).sort("interactions", "topics", descending=[True, False])
+        context.add_output_metadata({
+            "interactions": scored.height, "mean_quality": float(scored["quality"].mean() or 0.0),  # type: ignore[arg-type]
+            "junk": int(scored["junk"].is_not_null().sum()), "quality": reports.histogram(scored["quality"], "quality"),
+            "emotions_by_week": reports.bars_by_week(emotions, "interactions", "emotion", "interactions"), "topics": reports.table(topics)})
+        return scored
+
+    return scored_interactions

@@ -1,0 +1,35 @@
+"""Snapshot: the week's messages as they stand in the store; everything else is made from it.
+
+How a store is read does not belong here: see `resources.snapshot`; nor how messages become interactions: `plugins.interactions`.
+"""
+
+import dagster as dg
+import polars as pl
+
+from memory_assets import reports
+from memory_assets.partitions import ONE_RUN
+from memory_assets.tools import Tools, by_week
+from plugins.interactions import snapshot
+from records.interactions import RawInteractions
+from resources.snapshot import read_week_messages
+
+
+def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="capture", kinds={"polars", "parquet"}, io_manager_key="lake",
+              owners=["team:memory"], code_version="1")
+    def raw_interactions(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
+        """Utterances of the week as captured, grouped into interactions, with opt-outs and feedback as they stand now."""
+        keys = context.partition_keys
+        messages = read_week_messages(tools.store, keys[0], keys[-1])
+        weeks = [snapshot(part, tools.keys.pseudonym) for _, part in by_week(messages)]
+        raw = pl.concat([RawInteractions.create_empty(), *weeks])
+        counts = raw.group_by("week", "role").agg(messages=pl.len()).sort("week", "role")
+        context.add_output_metadata({
+            "messages": raw.height, "sessions": raw["session_id"].n_unique(), "agents": raw["agent_id"].n_unique(),
+            "opted_out": int(raw["opt_out"].sum()), "messages_by_week": reports.bars_by_week(counts, "messages", "role", "messages"),
+            "by_week": reports.table(counts)})
+        return raw
+
+    return raw_interactions

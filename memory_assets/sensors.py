@@ -1,0 +1,58 @@
+"""Sensors: what runs because something was said.
+
+The count and the watermark come from the store; how messages are marked does not belong here: see `memory_assets.sync`.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from memory_assets.partitions import PERSONAS
+from memory_assets.tools import Tools
+
+MAX_ATTEMPTS = 3
+"""Runs per week and watermark; a message that arrives later starts anew."""
+
+
+def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
+    """Return the sensors."""
+
+    @dg.sensor(job=jobs["sync"], minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.STOPPED,
+               description="Starts a sync of every week that holds unsynced messages of an agent and user with 25 or more of them.")
+    def unsynced_messages_sensor(context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]) -> dg.SensorResult | dg.SkipReason:
+        return evaluate(context.instance, tools)
+
+    @dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED, job=jobs["train_personality"],
+               description="Adds a partition for every agent that has spoken.")
+    def persona_sensor(context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]) -> dg.SensorResult | dg.SkipReason:
+        new = sorted(set(tools.store.personas()) - set(context.instance.get_dynamic_partitions("persona")))
+        if not new:
+            return dg.SkipReason("no new persona")
+        return dg.SensorResult(dynamic_partitions_requests=[PERSONAS.build_add_request(new)])
+
+    return [unsynced_messages_sensor, persona_sensor]
+
+
+def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:
+    """Return the runs to ask for: one per due week that none is working on, at most `MAX_ATTEMPTS` per watermark."""
+    threshold = tools.settings.unsynced_threshold
+    due = tools.sync.due(threshold)
+    if not due:
+        return dg.SkipReason(f"{tools.sync.largest_pair()} of {threshold} unsynced")
+    requests, notes = [], []
+    for item in due:
+        tags = {"memory/week": item.week, "memory/watermark": str(item.watermark)}
+        runs = instance.get_runs(dg.RunsFilter(tags={"memory/week": item.week, "memory/job": "sync"}), limit=50)
+        if any(not run.is_finished for run in runs):
+            notes.append(f"{item.week}: a sync is under way")
+            continue
+        # A run that succeeded for this watermark and still left messages unsynced counts, too: it must not start for ever.
+        attempts = sum(run.tags.get("memory/watermark") == str(item.watermark) for run in runs)
+        if attempts >= MAX_ATTEMPTS:
+            notes.append(f"{item.week}: {attempts} runs did not sync it, waiting for a new message; see their logs")
+            continue
+        requests.append(dg.RunRequest(run_key=f"{item.week}:{item.watermark}:{attempts}", partition_key=item.week, tags=tags))
+    if not requests:
+        return dg.SkipReason("; ".join(notes))
+    return dg.SensorResult(run_requests=requests)
+
