@@ -1,14 +1,18 @@
 """Builds the models into a DuckDB connection, and tests them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dbt_like_sql.project import SOURCE_SCHEMA, Model, ModelTest, Project
-from records.base import Record
 from records.errors import ModelError
+
+if TYPE_CHECKING:
+    from records.base import Record
 
 
 @dataclass(frozen=True)

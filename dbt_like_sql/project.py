@@ -84,7 +84,7 @@ class Project:
         if not path.exists():
             return {}
         try:
-            return dict((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models") or {})
+            return dict((yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("models") or {})
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise ModelError(f"{self._where(path)}:{line}: {error.problem}") from None

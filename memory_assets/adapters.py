@@ -17,7 +17,6 @@ from memory_assets.tools import Tools
 from plugins.contracts import TrainJob
 from records.errors import TrainingError
 from records.ids import content_id
-from resources.training_files import adapter_row, opted_out_messages
 
 POOL = "training"
 
@@ -83,6 +82,8 @@ def newest_adapter(tools: Tools, layer: str, persona: str) -> dict[str, Any]:
 def make_adapter(context: dg.AssetExecutionContext, tools: Tools, manifest: pl.DataFrame, layer: str, persona: str, week: str | None
                  ) -> dg.MaterializeResult:
     """Train an adapter, or find that this one was trained already; register it and report its losses."""
+    from resources.training_files import adapter_row
+
     trainer = tools.plugin("trainer")
     datasets = [row for row in tools.store.rows("datasets", kind=layer, persona_id=persona) if row["week"] == week]
     if not datasets:
@@ -114,6 +115,8 @@ def verify_consent(tools: Tools, manifest: pl.DataFrame) -> None:
     Raises:
         TrainingError: with the number of such samples.
     """
+    from resources.training_files import opted_out_messages
+
     forbidden = opted_out_messages(tools.store)
     wrong = manifest.filter(pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any()).height
     if wrong:

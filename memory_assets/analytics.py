@@ -8,13 +8,11 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-import sqlalchemy as sa
 
 from dbt_like_sql.build import Built, LakeTable, attach_lake, build_model, order_of, run_test
 from dbt_like_sql.project import SOURCE_SCHEMA, Model, Project
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from records.store import Adapters
 
 UPSTREAM_ASSETS = {"store_weeks": "synced_messages", "adapters": None}
 """Lake tables that are no asset of this name: the asset after which they are read, if any."""
@@ -79,6 +77,8 @@ def _metadata(project: Project, model: Model, built: Built, schemas: dict[str, d
 
 def lake_tables(tools: Tools, project: Project) -> dict[str, LakeTable]:
     """Return what the models may read: lake assets by file, and small frames about the stores."""
+    from records.store import Adapters
+
     tables = {}
     for source in project.sources:
         if source in LAKE_RECORDS:
@@ -109,6 +109,8 @@ def vector_weeks(tools: Tools, kind: str) -> pl.DataFrame:
 
 def store_weeks(tools: Tools) -> pl.DataFrame:
     """Return week, messages, unsynced of the store."""
+    import sqlalchemy as sa
+
     m = tools.store.meta.tables["messages"]
     query = sa.select(m.c.week, sa.func.count(), sa.func.sum(sa.case((m.c.synced_at.is_(None), 1), else_=0))).group_by(m.c.week).order_by(m.c.week)
     with tools.store.engine.connect() as connection:

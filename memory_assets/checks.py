@@ -21,11 +21,10 @@ def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksD
 
 
 def _schema_check(asset: str, partitions: dg.PartitionsDefinition | None) -> dg.AssetChecksDefinition:
-    record = LAKE_RECORDS[asset]
-
     @dg.asset_check(asset=asset, name="schema", blocking=True, partitions_def=partitions,
-                    description=f"Columns, types, keys and rules of {record.__name__}, read back from the lake.")
+                    description="Columns, types, keys and rules of the record, read back from the lake.")
     def schema(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
+        record = LAKE_RECORDS[asset]
         keys = list(context.partition_keys) if partitions is not None else None
         frame = tools.lake.read(asset, record, keys).collect()
         wrong_type = {name: str(frame.schema.get(name)) for name, dtype in record.polars_schema().items() if frame.schema.get(name) != dtype}

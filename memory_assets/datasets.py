@@ -8,10 +8,8 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import PERSONAS, persona_weeks
+from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from plugins.datasets import build_samples
-from plugins.persona import system_prompt
-from resources.training_files import opted_out_messages, write_dataset
 
 
 def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -45,6 +43,10 @@ def persona_and_week(context: dg.AssetExecutionContext) -> tuple[str, str]:
 def make_dataset(context: dg.AssetExecutionContext, tools: Tools, interactions: pl.DataFrame, kind: str, persona: str, week: str | None
                  ) -> pl.DataFrame:
     """Build, verify, write and register a dataset; return its manifest."""
+    from plugins.datasets import build_samples
+    from plugins.persona import system_prompt
+    from resources.training_files import opted_out_messages, write_dataset
+
     limits = tools.settings.dataset
     # The flag in the lake is as old as its snapshot: whoever opted out since then is left out here.
     forbidden = opted_out_messages(tools.store)
@@ -69,9 +71,9 @@ def build_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDe
         @dg.asset_check(asset=asset, name="only_consenting_and_clean", blocking=True, partitions_def=partitions)
         def only_consenting_and_clean(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
             """No sample leads to a message of somebody who opted out, and no session stands on both sides of the split."""
-            from records.training import DatasetManifest
+            from resources.training_files import opted_out_messages
 
-            samples = tools.lake.read(asset, DatasetManifest, [context.partition_key]).collect()
+            samples = tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect()
             forbidden = opted_out_messages(tools.store)
             wrong = samples.explode("source_message_ids").filter(pl.col("source_message_ids").is_in(forbidden.implode())).height
             both = samples.group_by("session_key").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height

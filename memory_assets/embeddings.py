@@ -1,19 +1,21 @@
 """Embeddings: vectors of messages and episodes in LanceDB, one commit per week, only new or changed texts embedded."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools, by_week
-from plugins.anonymizing import anonymize_texts
 from plugins.contracts import Embedder
-from records.base import Record
 from records.ids import text_hash
-from records.memory import EpisodeEmbeddings, MessageEmbeddings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from records.base import Record
 
 CHUNK = 256
 """Texts embedded between two saves: what a kill in between costs."""
@@ -29,6 +31,8 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     def message_embeddings(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, scored_interactions: pl.LazyFrame,
                            tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
         """A vector for every utterance of the week, with the text and its neighbours for keyword search."""
+        from records.memory import MessageEmbeddings
+
         raw = dict(by_week(raw_interactions.collect()))
         scored = dict(by_week(scored_interactions.collect()))
         rows = {week: message_rows(raw[week], scored.get(week), tools) for week in raw}
@@ -39,6 +43,8 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     def episode_embeddings(context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
                            ) -> dg.MaterializeResult:
         """A vector for every episode of the week."""
+        from records.memory import EpisodeEmbeddings
+
         rows = {week: episode_rows(part) for week, part in by_week(episodes.collect())}
         return embed_weeks(context, tools, "episode_embeddings", EpisodeEmbeddings, rows, "text")
 
@@ -49,6 +55,8 @@ def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -
     """Return the week's MessageEmbeddings without embedder, from its snapshot and judgement."""
     said = raw.filter(pl.col("role") != "system").sort("session_id", "occurred_at", "turn", "message_id")
     if tools.settings.anonymize_memory:
+        from plugins.anonymizing import anonymize_texts
+
         said = anonymize_texts(said, raw, ["text"], "message_id", tools.plugin("anonymizer"), tools.keys.pseudonym)
     judged = (scored if scored is not None else pl.DataFrame(schema={"source_message_ids": pl.List(pl.String), "emotion": pl.String,
                                                                      "quality": pl.Float64}))
@@ -71,7 +79,7 @@ def hashes(texts: pl.Series) -> pl.Series:
     return pl.Series("text_hash", [text_hash(text) for text in texts], dtype=pl.String)
 
 
-def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: type[Record], rows: dict[str, pl.DataFrame],
+def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame],
                 text_column: str) -> dg.MaterializeResult:
     """Embed and commit week after week; return counts. Weeks without rows are emptied."""
     embedder: Embedder = tools.plugin("embedder")
@@ -99,7 +107,7 @@ def expected_weeks(tools: Tools, kind: str) -> list[str]:
     return sorted(tools.vectors.weeks(lance)) if lance is not None else []
 
 
-def commit_week(tools: Tools, kind: str, record: type[Record], frame: pl.DataFrame, week: str, embedder: Embedder, text_column: str) -> int:
+def commit_week(tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder, text_column: str) -> int:
     """Embed what is neither in the table nor in the memo, and replace the week; return the number of texts embedded."""
     wanted = frame.select("text_hash", "text").unique("text_hash", keep="first", maintain_order=True)
     known = tools.vectors.week_vectors(kind, embedder.fingerprint, week)
@@ -120,6 +128,8 @@ def commit_week(tools: Tools, kind: str, record: type[Record], frame: pl.DataFra
     return missing.height
 
 
-def stacked(inputs: Sequence[str], known: dict[str, np.ndarray], dim: int) -> np.ndarray:
+def stacked(inputs: Sequence[str], known: "dict[str, np.ndarray]", dim: int) -> "np.ndarray":
     """Return the vectors of the inputs as float32 (n, dim)."""
+    import numpy as np
+
     return np.stack([known[key] for key in inputs]).astype(np.float32) if inputs else np.zeros((0, dim), np.float32)

@@ -9,9 +9,8 @@ import polars as pl
 from memory_assets import reports
 from memory_assets.facts import spent_metadata
 from memory_assets.partitions import ONE_RUN
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
-from plugins.anonymizing import anonymize_texts
-from records.memory import ConsolidatedEpisodes, Episodes
 
 
 def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -22,6 +21,8 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     def episodes(context: dg.AssetExecutionContext, scored_interactions: pl.LazyFrame, raw_interactions: pl.LazyFrame,
                  tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Episodes of the week: title, event, summary, importance, emotion, participants, and the messages behind them."""
+        from plugins.anonymizing import anonymize_texts
+
         extractor = tools.plugin("episodes")
         raw = dict(by_week(raw_interactions.collect()))
         weeks, spent = [], []
@@ -30,7 +31,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                                     tools.keys.pseudonym) if tools.settings.anonymize_memory else part)
             weeks.append(extractor.extract(told))
             spent.append(extractor.spent)
-        kept = pl.concat([Episodes.create_empty(), *weeks])
+        kept = gathered("episodes", weeks)
         types = kept.group_by("type").agg(episodes=pl.len(), importance=pl.col("importance").mean()).sort("type")
         context.add_output_metadata({"episodes": kept.height, "importance": reports.histogram(kept["importance"], "importance"),
                                      "types": reports.table(types), **spent_metadata(spent)})
@@ -41,7 +42,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         """All episodes after consolidation: similar unimportant ones merged, with the way back in `consolidated_from`."""
         every = episodes.collect()
         if every.is_empty():
-            return ConsolidatedEpisodes.create_empty()
+            return gathered("consolidated_episodes", [])
         # Today is the day of the newest episode: the same episodes give the same result whenever the run happens.
         merged = tools.plugin("consolidator").consolidate(every, every["ended_at"].max())
         growth = merged.group_by("week").agg(episodes=pl.len()).sort("week").with_columns(remembered=pl.col("episodes").cum_sum())

@@ -8,10 +8,9 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
-from plugins.anonymizing import anonymize_texts
 from plugins.contracts import Spent
-from records.memory import Facts
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -21,6 +20,8 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
               owners=["team:memory"], code_version="1")
     def facts(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Facts stated in the week: category, key, value, the verbatim quote and the message it stands in."""
+        from plugins.anonymizing import anonymize_texts
+
         extractor = tools.plugin("facts")
         weeks, spent = [], []
         for _, raw in by_week(raw_interactions.collect()):
@@ -28,7 +29,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                     if tools.settings.anonymize_memory else raw)
             weeks.append(extractor.extract(said))
             spent.append(extractor.spent)
-        found = pl.concat([Facts.create_empty(), *weeks])
+        found = gathered("facts", weeks)
         categories = found.group_by("category").agg(facts=pl.len(), confidence=pl.col("confidence").mean()).sort("category")
         context.add_output_metadata({"facts": found.height, "people": found["user_key"].n_unique(), "categories": reports.table(categories),
                                      **spent_metadata(spent)})

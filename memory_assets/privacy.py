@@ -8,9 +8,8 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
-from plugins.anonymizing import anonymize_week
-from records.interactions import AnonymizedInteractions
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -21,10 +20,12 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     def anonymized_interactions(context: dg.AssetExecutionContext, scored_interactions: pl.LazyFrame, raw_interactions: pl.LazyFrame,
                                 tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Interactions with names, contacts, ids and places replaced, opt-outs flagged, and a second look's findings counted."""
+        from plugins.anonymizing import anonymize_week
+
         scored = dict(by_week(scored_interactions.collect()))
         weeks = [anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym)
                  for week, raw in by_week(raw_interactions.collect()) if week in scored]
-        clean = pl.concat([AnonymizedInteractions.create_empty(), *weeks])
+        clean = gathered("anonymized_interactions", weeks)
         by = clean.group_by("week").agg(interactions=pl.len(), replaced=pl.col("n_replaced").sum(), residual=pl.col("residual").sum(),
                                         opted_out=pl.col("opt_out").sum()).sort("week")
         context.add_output_metadata({

@@ -8,9 +8,8 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
-from plugins.scoring import score_week
-from records.interactions import ScoredInteractions
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -21,9 +20,11 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     def scored_interactions(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
                             ) -> pl.DataFrame:
         """Interactions of the week with a quality score in [0, 1], its components, emotion, topics and language."""
+        from plugins.scoring import score_week
+
         plugins = [tools.plugin(kind) for kind in ("scorer", "emotion", "topics")]
         weeks = [score_week(part, *plugins) for _, part in by_week(raw_interactions.collect())]
-        scored = pl.concat([ScoredInteractions.create_empty(), *weeks])
+        scored = gathered("scored_interactions", weeks)
         emotions = scored.group_by("week", "emotion").agg(interactions=pl.len()).sort("week", "emotion")
         topics = scored.explode("topics").drop_nulls("topics").group_by("topics").agg(
             interactions=pl.len(), quality=pl.col("quality").mean()).sort("interactions", "topics", descending=[True, False])

@@ -8,10 +8,8 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
-from plugins.interactions import snapshot
-from records.interactions import RawInteractions
-from resources.snapshot import read_week_messages
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -21,10 +19,13 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
               owners=["team:memory"], code_version="1")
     def raw_interactions(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Utterances of the week as captured, grouped into interactions, with opt-outs and feedback as they stand now."""
+        from plugins.interactions import snapshot
+        from resources.snapshot import read_week_messages
+
         keys = context.partition_keys
         messages = read_week_messages(tools.store, keys[0], keys[-1])
         weeks = [snapshot(part, tools.keys.pseudonym) for _, part in by_week(messages)]
-        raw = pl.concat([RawInteractions.create_empty(), *weeks])
+        raw = gathered("raw_interactions", weeks)
         counts = raw.group_by("week", "role").agg(messages=pl.len()).sort("week", "role")
         context.add_output_metadata({
             "messages": raw.height, "sessions": raw["session_id"].n_unique(), "agents": raw["agent_id"].n_unique(),

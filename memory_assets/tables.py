@@ -1,17 +1,45 @@
-"""Which record the frames of each lake asset have."""
+"""Which record the frames of each lake asset have. Records load when asked for: dataframely brings SQLAlchemy and NumPy along,
+a third of a step's start."""
 
-from records.base import Record
-from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
-from records.memory import ConsolidatedEpisodes, Episodes, Facts
-from records.training import DatasetManifest
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-LAKE_RECORDS: dict[str, type[Record]] = {
-    "raw_interactions": RawInteractions,
-    "scored_interactions": ScoredInteractions,
-    "anonymized_interactions": AnonymizedInteractions,
-    "facts": Facts,
-    "episodes": Episodes,
-    "consolidated_episodes": ConsolidatedEpisodes,
-    "personality_dataset": DatasetManifest,
-    "episodic_dataset": DatasetManifest,
+import polars as pl
+
+if TYPE_CHECKING:
+    from records.base import Record
+
+_WHERE = {
+    "raw_interactions": ("records.interactions", "RawInteractions"),
+    "scored_interactions": ("records.interactions", "ScoredInteractions"),
+    "anonymized_interactions": ("records.interactions", "AnonymizedInteractions"),
+    "facts": ("records.memory", "Facts"),
+    "episodes": ("records.memory", "Episodes"),
+    "consolidated_episodes": ("records.memory", "ConsolidatedEpisodes"),
+    "personality_dataset": ("records.training", "DatasetManifest"),
+    "episodic_dataset": ("records.training", "DatasetManifest"),
 }
+
+
+class LakeRecords(Mapping[str, "type[Record]"]):
+    """Asset name to record."""
+
+    def __getitem__(self, asset: str) -> "type[Record]":
+        module, name = _WHERE[asset]
+        record: type[Record] = getattr(importlib.import_module(module), name)
+        return record
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_WHERE)
+
+    def __len__(self) -> int:
+        return len(_WHERE)
+
+
+LAKE_RECORDS = LakeRecords()
+
+
+def gathered(asset: str, weeks: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the weeks of an asset as one frame, empty but shaped when there are none."""
+    return pl.concat([LAKE_RECORDS[asset].create_empty(), *weeks])

@@ -1,12 +1,16 @@
 """What every record can do beyond dataframely: give its Arrow schema, its documentation, and a frame of its shape."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import dataframely as dy
 import polars as pl
-import pyarrow as pa
 
 from records.errors import RecordError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Record(dy.Schema):
@@ -25,6 +29,8 @@ class Record(dy.Schema):
     @classmethod
     def arrow_schema(cls) -> pa.Schema:
         """Return the Arrow schema, with plain (not large) string types, the description of a column in its metadata."""
+        import pyarrow as pa
+
         fields = []
         columns = cls.columns()
         for name, dtype in cls.polars_schema().items():
@@ -65,6 +71,8 @@ class Record(dy.Schema):
 
 
 def _arrow_type(dtype: Any) -> pa.DataType:
+    import pyarrow as pa
+
     if isinstance(dtype, pl.List):
         return pa.list_(_arrow_type(dtype.inner))
     if isinstance(dtype, pl.Array):

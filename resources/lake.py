@@ -1,18 +1,22 @@
 """The lake: one zstd Parquet file per asset and partition, in a folder or behind any fsspec URL."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import polars as pl
 
-from records.base import Record
 from resources.files import written_aside
+
+if TYPE_CHECKING:
+    from records.base import Record
 
 WHOLE = "all"
 """Name of the only partition of an asset that has none."""

@@ -1,13 +1,17 @@
 """The lake as Dagster's IO manager: validate, write aside, rename, say what was written."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
-from records.base import Record
 from resources.lake import Lake, Written
+
+if TYPE_CHECKING:
+    from records.base import Record
 
 
 class LakeIOManager(dg.IOManager):
