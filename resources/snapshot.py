@@ -33,7 +33,7 @@ def read_week_messages(store: InteractionStore, first: str, last: str) -> pl.Dat
 
     Cost: linear in the messages of those weeks; 1,000,000 take seconds (see benchmarks/pipeline.py).
     """
-    frame = store.arrow(QUERY + "WHERE m.week >= ? AND m.week <= ?", [first, last])
+    frame = store.frame(QUERY + "WHERE m.week >= ? AND m.week <= ?", [first, last])
     return tidy(frame)
 
 

@@ -179,26 +179,36 @@ class InteractionStore:
         with self.engine.connect() as connection:
             return connection.execute(statement).scalar()
 
-    def arrow(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
-        """Return a query's result as a frame, read as Arrow without row objects.
+    def frame(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return a query's result as a frame; placeholders are ``?``.
 
-        Placeholders are ``?``; on PostgreSQL they become ``$1, $2, …``.
+        PostgreSQL is read as Arrow by ADBC, without row objects (placeholders become ``$1, $2, …``). SQLite is read by Python's
+        own module: a second copy of SQLite in one process, as ADBC's driver would bring, breaks the file's locks.
         """
-        if self.is_sqlite:
-            import adbc_driver_sqlite.dbapi as driver
+        return self._sqlite_frame(statement, parameters) if self.is_sqlite else self._postgres_frame(statement, parameters)
 
-            target = str(self.url.database)
-        else:
-            import adbc_driver_postgresql.dbapi as driver  # type: ignore[no-redef]
+    def _postgres_frame(self, statement: str, parameters: Sequence[Any]) -> pl.DataFrame:
+        import adbc_driver_postgresql.dbapi as driver
 
-            target = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            for number in range(1, len(parameters) + 1):
-                statement = statement.replace("?", f"${number}", 1)
+        for number in range(1, len(parameters) + 1):
+            statement = statement.replace("?", f"${number}", 1)
+        target = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         with driver.connect(target) as connection, connection.cursor() as cursor:
             cursor.execute(statement, list(parameters) or None)
             frame = pl.from_arrow(cursor.fetch_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    def _sqlite_frame(self, statement: str, parameters: Sequence[Any]) -> pl.DataFrame:
+        with self.engine.connect() as connection:
+            cursor = connection.exec_driver_sql(statement, tuple(parameters)).cursor
+            names = [column[0] for column in cursor.description]
+            parts = []
+            while rows := cursor.fetchmany(100_000):
+                columns = zip(*rows, strict=True)
+                parts.append(pl.DataFrame([pl.Series(name, values, strict=False) for name, values in zip(names, columns, strict=True)]))
+        # A column that is null throughout one part and text in another has two types.
+        return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame({name: pl.Series([], dtype=pl.String) for name in names})
 
     def weeks(self) -> list[str]:
         """Return the weeks that hold messages, oldest first."""

@@ -23,7 +23,7 @@ WHERE s.opt_out_training OR p.opt_out_training OR u.opt_out_training
 
 def opted_out_messages(store: InteractionStore) -> pl.Series:
     """Return the ids of messages that must not be trained on, as the store has it now."""
-    return store.arrow(OPTED_OUT)["message_id"].cast(pl.String)
+    return store.frame(OPTED_OUT)["message_id"].cast(pl.String)
 
 
 def write_dataset(home: Path, store: InteractionStore, samples: pl.DataFrame, lines: Callable[[pl.DataFrame], Iterable[str]], *,

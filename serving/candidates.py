@@ -84,5 +84,5 @@ ORDER BY m.seq DESC LIMIT {limit}
 def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
     """Return the newest messages of the scope that no run has taken in yet."""
     user, parameters = ("AND m.user_id = ?", [scope.agent_id, scope.user_id]) if scope.user_id is not None else ("", [scope.agent_id])
-    frame = tidy(store.arrow(FRESH_QUERY.format(user=user, limit=FRESH), parameters))
+    frame = tidy(store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters))
     return frame.with_columns(pl.col("emotion").fill_null("neutral"), pl.col("turn").fill_null(0), importance=pl.lit(0.5))

@@ -1,0 +1,148 @@
+"""Running the graph from a person's command, in this process, recorded in the same Dagster instance the UI shows."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from memory_assets.jobs import MEMORY
+from memory_assets.tools import Tools
+from records.errors import MemoryAssetsError, StoreError
+from records.weeks import weeks_between
+from resources.settings import Settings
+
+Step = Callable[..., None]
+
+DAGSTER_YAML = "dagster.yaml"
+
+
+def instance(settings: Settings) -> dg.DagsterInstance:
+    """Return the instance of ``$DAGSTER_HOME``, or that of the installation (``MEMORY_HOME/dagster``), telemetry off."""
+    if "DAGSTER_HOME" not in os.environ:
+        home = settings.home / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        shipped = Path(__file__).resolve().parent.parent / DAGSTER_YAML
+        target = home / DAGSTER_YAML
+        if not target.exists():
+            target.write_text(shipped.read_text(encoding="utf-8") if shipped.exists() else "telemetry:\n  enabled: false\n", encoding="utf-8")
+        os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def definitions_for(settings: Settings) -> dg.Definitions:
+    """Return the code location for these settings."""
+    import definitions
+
+    return definitions.build_defs(settings)
+
+
+def ranges(weeks: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the weeks as runs of consecutive ones; gaps of up to four weeks are bridged, empty weeks cost little."""
+    found: list[tuple[str, str]] = []
+    for week in sorted(weeks):
+        if found and len(weeks_between(found[-1][1], week)) <= 5:
+            found[-1] = (found[-1][0], week)
+        else:
+            found.append((week, week))
+    return found
+
+
+def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> dict[str, Any]:
+    """Materialize the memory assets for the weeks and publish the analytics; return counts.
+
+    Raises:
+        MemoryAssetsError: a step failed; the message names it and where its log is.
+    """
+    defs = definitions_for(settings)
+    spans = ranges(weeks)
+    with instance(settings) as dagster:
+        register_personas(dagster, Tools(settings))
+        job = defs.resolve_job_def("weekly_build")
+        for number, (first, last) in enumerate(spans):
+            tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last, "memory/job": "command"}
+            selection = [dg.AssetKey(name) for name in MEMORY]
+            with quiet_logs(dagster):
+                result = job.execute_in_process(instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection)
+            finish(result)
+            step((number + 1) / (len(spans) + 1), f"{first} to {last}")
+        with quiet_logs(dagster):
+            finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
+        step(1.0, "analytics")
+    tools = Tools(settings)
+    return {"message_vectors": tools.vectors.count("message_embeddings"), "episode_vectors": tools.vectors.count("episode_embeddings"),
+            "unsynced": tools.sync.unsynced(), "analytics": str(settings.warehouse_path)}
+
+
+def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:
+    """Add a partition for every agent that has spoken; return their ids."""
+    personas = tools.store.personas()
+    known = set(dagster.get_dynamic_partitions("persona"))
+    dagster.add_dynamic_partitions("persona", [persona for persona in personas if persona not in known])
+    return personas
+
+
+def train_persona(settings: Settings, persona: str, week: str | None, step: Step) -> dict[str, Any]:
+    """Make a persona's dataset and adapter, layer 1, or layer 2 of a week; return the adapter's metrics.
+
+    Raises:
+        StoreError: no such persona.
+        MemoryAssetsError: a step failed.
+    """
+    import json
+
+    tools = Tools(settings)
+    if persona not in tools.store.personas():
+        raise StoreError(f"no agent {persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}")
+    defs = definitions_for(settings)
+    key = persona if week is None else dg.MultiPartitionKey({"persona": persona, "week": week})
+    name = "train_personality" if week is None else "train_episodic"
+    with instance(settings) as dagster:
+        register_personas(dagster, tools)
+        with quiet_logs(dagster):
+            result = defs.resolve_job_def(name).execute_in_process(instance=dagster, partition_key=key, raise_on_error=False)
+        finish(result)
+    step(1.0)
+    layer = "personality" if week is None else "episodic"
+    rows = [row for row in tools.store.rows("adapters", persona_id=persona, layer=layer) if row["week"] == week]
+    newest = max(rows, key=lambda row: row["created_at"])
+    return {"adapter_id": newest["adapter_id"], "status": newest["status"], "path": newest["path"], **json.loads(newest["metrics"])}
+
+
+class quiet_logs:  # noqa: N801 - used as a function
+    """Keep Dagster's log off the terminal; it is in the instance, where the UI shows it."""
+
+    def __init__(self, dagster: dg.DagsterInstance) -> None:
+        self.dagster = dagster
+
+    def __enter__(self) -> None:
+        import logging
+
+        self.before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        import logging
+
+        logging.disable(self.before)
+
+
+def finish(result: Any) -> None:
+    """Raise what made a run fail, in one sentence.
+
+    Raises:
+        MemoryAssetsError: the run failed.
+    """
+    if result.success:
+        return
+    failures = [event for event in result.all_events if event.is_step_failure]
+    reasons = []
+    for event in failures:
+        error = event.step_failure_data.error
+        cause = error.cause if error is not None and error.cause is not None else error
+        reasons.append(f"{event.step_key}: {cause.message.strip().splitlines()[0] if cause else 'failed'}")
+    checks = [f"{check.asset_key.to_user_string()}: check {check.check_name} failed" for check in result.get_asset_check_evaluations()
+              if not check.passed]
+    what = "; ".join([*reasons, *checks]) or "the run failed"
+    raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `make ui`)")

@@ -1,0 +1,229 @@
+"""The Python client of a bot: remember, recall, context, forget, trace, without a server and without the orchestrator."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from plugins.contracts import Embedder, SourceOptions
+from plugins.lexicon import language
+from plugins.persona import system_prompt
+from plugins.registry import PluginRegistry
+from plugins.sources.normalise import normalise
+from records.errors import MemoryAssetsError, PluginError, StoreError
+from records.ids import content_id
+from records.memory import Facts
+from resources.keys import Keys
+from resources.lake import Lake
+from resources.settings import Settings, load_settings
+from resources.store import InteractionStore
+from resources.sync import SyncState
+from resources.vectors import VectorStore
+from serving.capture import Erased, ImportSummary, import_target
+from serving.context import Context, render
+from serving.erasure import Forgotten, forget
+from serving.recall import Recalled, Recaller
+from serving.scope import Scope
+from serving.trace import Traced, trace
+
+
+class MemoryClient:
+    """One installation's memory.
+
+    Args:
+        settings: Default: from `memory.toml` and the environment.
+        embedder: Use this one instead of the settings' (tests); False: none, words alone.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, embedder: Embedder | None | bool = None) -> None:
+        self.settings = settings or load_settings()
+        self._embedder = embedder
+        self._notes: list[str] = []
+
+    # -- stores, opened when first used ---------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> InteractionStore:
+        """Return the interaction store, migrated."""
+        return InteractionStore(self.settings.store_url).migrate()
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        """Return the LanceDB tables."""
+        return VectorStore(self.settings.vectors_dir)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Return the Parquet lake."""
+        return Lake(self.settings.lake_url)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Return the key behind pseudonyms."""
+        return Keys(self.settings.home)
+
+    @cached_property
+    def registry(self) -> PluginRegistry:
+        """Return the plugins."""
+        choices = {kind: (choice.use, choice.options) for kind, choice in self.settings.plugins.items()}
+        return PluginRegistry(choices, self.settings.plugins_dir, self.settings.plugins_allow)
+
+    @cached_property
+    def recaller(self) -> Recaller:
+        """Return the read path; an embedder that cannot be made is noted, and words alone are used."""
+        embedder: Embedder | None = None
+        if isinstance(self._embedder, Embedder):
+            embedder = self._embedder
+        elif self._embedder is not False:
+            try:
+                embedder = self.registry.create("embedder")
+            except PluginError as error:
+                self._notes.append(str(error))
+        return Recaller(self.store, self.vectors, embedder)
+
+    # -- capture --------------------------------------------------------------------------------------------------
+
+    def start_session(self, agent: str, user: str | None = None, *, session: str | None = None, opt_out_training: bool = False) -> str:
+        """Begin a conversation; return its id."""
+        now = datetime.now(UTC)
+        session = session or content_id("s", agent, user, now.isoformat())
+        self.store.insert_once("sessions", [{
+            "session_id": session, "agent_id": agent, "user_id": user, "opt_out_training": opt_out_training, "started_at": now,
+            "ended_at": None, "source": "client", "metadata": None}])
+        if opt_out_training:
+            self.store.set_opt_out(session_id=session)
+        return session
+
+    def end_session(self, session: str) -> None:
+        """Note that a conversation is over."""
+        table = self.store.meta.tables["sessions"]
+        with self.store.writer.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.session_id == session).values(ended_at=datetime.now(UTC)))
+
+    def remember(self, text: str, *, agent: str, user: str | None = None, session: str | None = None, role: str = "user",
+                 speaker: str | None = None, speaker_name: str | None = None, emotion: str | None = None, occurred_at: datetime | None = None,
+                 location: str | None = None, participants: Sequence[str] | None = None, model_version: str | None = None,
+                 metadata: Mapping[str, Any] | None = None, turn: int | None = None) -> str:
+        """Keep one utterance; return its id. It is recallable at once, before any batch.
+
+        Raises:
+            StoreError: the text is empty, the time is in the future, or the subject was erased.
+        """
+        moment = occurred_at or datetime.now(UTC)
+        row = {"session_id": session, "agent_id": agent, "user_id": user, "role": role, "text": text, "emotion": emotion, "turn": turn,
+               "speaker_id": speaker or (agent if role == "agent" else user), "speaker_name": speaker_name, "location": location,
+               "participants": list(participants) if participants else None, "model_version": model_version,
+               "metadata": dict(metadata) if metadata else None, "occurred_at": moment, "group": user is None}
+        options = SourceOptions(first_week=self.settings.first_week, now=datetime.now(UTC))
+        messages, sessions, speakers, rejects = normalise([row], options, "client", "")
+        if rejects.height:
+            raise StoreError(f"the message cannot be kept: {rejects['reason'][0]}")
+        messages, erased = Erased(self.store, self.keys).without(messages)
+        if erased:
+            raise StoreError("the message cannot be kept: its user, session or itself was erased")
+        self.store.write(messages, sessions, speakers)
+        return str(messages["message_id"][0])
+
+    def remember_exchange(self, input_text: str, output_text: str, *, agent: str, user: str, session: str | None = None,
+                          input_emotion: str | None = None, output_emotion: str | None = None, **shared: Any) -> tuple[str, str]:
+        """Keep what was said and what was answered; return both ids."""
+        said = self.remember(input_text, agent=agent, user=user, session=session, emotion=input_emotion, **shared)
+        answered = self.remember(output_text, agent=agent, user=user, session=session, role="agent", emotion=output_emotion, **shared)
+        return said, answered
+
+    def import_file(self, target: str, options: SourceOptions | None = None, *, format: str | None = None) -> ImportSummary:
+        """Import a file or a database table."""
+        return import_target(self.store, self.registry, self.keys, target,
+                             options or SourceOptions(first_week=self.settings.first_week), name=format)
+
+    def feedback(self, message_id: str, *, rating: float | None = None, correct: bool | None = None, correction: str | None = None,
+                 quality: float | None = None) -> str:
+        """Keep what somebody said of an answer; a person's quality overrides the scorer's."""
+        week = self.store.rows("messages", message_id=message_id)
+        if not week:
+            raise StoreError("there is no such message")
+        feedback_id = self.store.add_feedback(message_id, rating=rating, correct=correct, correction=correction, quality_override=quality)
+        SyncState(self.store).reopen(week[0]["week"])
+        return feedback_id
+
+    def opt_out(self, *, user: str | None = None, session: str | None = None, value: bool = True) -> int:
+        """Set the training opt-out of a user or a session; datasets and training respect it from now on."""
+        return self.store.set_opt_out(speaker_id=user, session_id=session, value=value)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def recall(self, question: str, *, agent: str, user: str | None = None, k: int = 10, kinds: Sequence[str] = ("message", "episode"),
+               emotion: str | None = None, now: datetime | None = None) -> Recalled:
+        """Return the ``k`` best memories of an agent (and user), each with score, shares, reason and sources."""
+        answer = self.recaller.recall(question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now)
+        answer.notes[:0] = self._notes
+        return answer
+
+    def facts(self, *, agent: str, user: str | None = None) -> pl.DataFrame:
+        """Return the current facts of a scope, newest first: one per subject and key, except likes and the like, which add up."""
+        frame = self.lake.read("facts", Facts).filter(pl.col("agent_id") == agent)
+        if user is not None:
+            frame = frame.filter(pl.col("user_id") == user)
+        several = pl.col("category").is_in(["like", "dislike", "plan", "possession", "routine", "health"])
+        return (frame.collect().with_columns(_value=pl.when(several).then(pl.col("value").str.to_lowercase()).otherwise(pl.lit("")))
+                .sort("first_mentioned", "confidence", "fact_id", descending=[True, True, False])
+                .unique(["user_id", "subject", "key", "_value"], keep="first", maintain_order=True).drop("_value"))
+
+    def context(self, message: str, *, agent: str, user: str | None = None, session: str | None = None, budget: int = 800,
+                now: datetime | None = None) -> Context:
+        """Return a block for the prompt of a reply: facts, memories and recent messages, at most ``budget`` tokens by estimate."""
+        recalled = self.recall(message, agent=agent, user=user, k=20, now=now)
+        spoken = pl.DataFrame({"text": [message]}).select(language(pl.col("text"))).item()
+        return render(self.facts(agent=agent, user=user).head(12), recalled.memories, self.recent(agent=agent, user=user, session=session),
+                      budget=budget, language=spoken, now=now, notes=recalled.notes)
+
+    def recent(self, *, agent: str, user: str | None = None, session: str | None = None, limit: int = 6) -> pl.DataFrame:
+        """Return the newest messages of a scope, oldest of them first: message_id, speaker_name, text, occurred_at."""
+        wanted = [("m.agent_id = ?", agent), ("m.user_id = ?", user), ("m.session_id = ?", session)]
+        given = [(clause, value) for clause, value in wanted if value is not None]
+        where = " AND ".join(clause for clause, _ in given)
+        return self.store.frame(
+            "SELECT m.message_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.text, m.occurred_at, m.seq FROM messages m "
+            f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE {where} ORDER BY m.occurred_at DESC, m.seq DESC LIMIT {int(limit)}",
+            [value for _, value in given]).reverse()
+
+    def system_prompt(self, agent: str) -> str:
+        """Return the system prompt from the agent's core memory."""
+        return system_prompt(self.store.rows("core_memory", agent_id=agent))
+
+    def stats(self, *, agent: str, user: str | None = None) -> dict[str, int]:
+        """Return counts of a scope: messages, unsynced ones, facts, vectors."""
+        m = self.store.meta.tables["messages"]
+        mine = [m.c.agent_id == agent] + ([m.c.user_id == user] if user is not None else [])
+        messages = self.store.scalar(sa.select(sa.func.count()).where(*mine))
+        unsynced = self.store.scalar(sa.select(sa.func.count()).where(*mine, m.c.synced_at.is_(None)))
+        lance = self.vectors.open("message_embeddings")
+        return {"messages": int(messages), "unsynced": int(unsynced), "facts": self.facts(agent=agent, user=user).height,
+                "vectors": int(lance.count_rows(Scope(agent, user).where())) if lance is not None else 0}
+
+    # -- forgetting and tracing -----------------------------------------------------------------------------------
+
+    def forget(self, *, user: str | None = None, session: str | None = None, message: str | None = None) -> Forgotten:
+        """Forget a user, a session or a message everywhere; return what was removed and what must be made again.
+
+        Raises:
+            MemoryAssetsError: not exactly one subject is named.
+        """
+        named = [(kind, value) for kind, value in (("user", user), ("session", session), ("message", message)) if value is not None]
+        if len(named) != 1:
+            raise MemoryAssetsError("name exactly one of user, session, message to forget")
+        kind, value = named[0]
+        return forget(self.store, self.lake, self.vectors, self.keys, self.settings.home, kind=kind, value=value)
+
+    def trace(self, message_id: str) -> Traced:
+        """Return every row, dataset and adapter made from a message."""
+        return trace(self.store, self.lake, self.vectors, message_id)
+
+    def close(self) -> None:
+        """Give the store's connections back."""
+        with contextlib.suppress(KeyError):
+            self.__dict__["store"].close()
