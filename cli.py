@@ -316,6 +316,8 @@ def forget(
 def trace(message: Annotated[str, typer.Argument(help="Message id, as recall --json gives it in source_ids.")], as_json: Json = False) -> None:
     """Show every row, dataset and adapter made from a message."""
     found = client().trace(message)
+    if not found.rows:
+        raise MemoryAssetsError("there is no such message, and nothing was made from one of this id")
     lines = [f"{table}: {', '.join(ids)}" for table, ids in found.rows.items()]
     lines += [f"datasets: {', '.join(found.datasets) or 'none'}", f"adapters: {', '.join(found.adapters) or 'none'}"]
     say(dataclasses.asdict(found), as_json, "\n".join(lines))

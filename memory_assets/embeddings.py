@@ -36,7 +36,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         raw = dict(by_week(raw_interactions.collect()))
         scored = dict(by_week(scored_interactions.collect()))
         rows = {week: message_rows(raw[week], scored.get(week), tools) for week in raw}
-        return embed_weeks(context, tools, "message_embeddings", MessageEmbeddings, rows, "window_text")
+        return embed_weeks(context, tools, "message_embeddings", MessageEmbeddings, rows)
 
     @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="embeddings", kinds={"lancedb", "python"}, pool=POOL,
               owners=["team:memory"], code_version="1")
@@ -46,7 +46,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         from records.memory import EpisodeEmbeddings
 
         rows = {week: episode_rows(part) for week, part in by_week(episodes.collect())}
-        return embed_weeks(context, tools, "episode_embeddings", EpisodeEmbeddings, rows, "text")
+        return embed_weeks(context, tools, "episode_embeddings", EpisodeEmbeddings, rows)
 
     return [message_embeddings, episode_embeddings]
 
@@ -62,10 +62,9 @@ def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -
                                                                      "quality": pl.Float64}))
     judged = (judged.select("source_message_ids", "emotion", "quality").explode("source_message_ids").rename({"source_message_ids": "message_id"})
               .group_by("message_id").agg(pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("importance")))
-    window = pl.concat_str(pl.col("text").shift(1).over("session_id"), pl.col("text"), pl.col("text").shift(-1).over("session_id"),
-                           separator="\n", ignore_nulls=True)
-    return said.with_columns(window_text=window).join(judged, on="message_id", how="left", maintain_order="left").with_columns(
-        emotion=pl.coalesce("_emotion", pl.lit("neutral")), importance=pl.col("importance").fill_null(0.0), text_hash=hashes(said["text"]))
+    return said.with_columns(window_text=window()).join(judged, on="message_id", how="left", maintain_order="left").with_columns(
+        emotion=pl.coalesce("_emotion", pl.lit("neutral")), importance=pl.col("importance").fill_null(0.0),
+        text_hash=hashes(spoken(said)))
 
 
 def episode_rows(episodes: pl.DataFrame) -> pl.DataFrame:
@@ -74,13 +73,27 @@ def episode_rows(episodes: pl.DataFrame) -> pl.DataFrame:
     return episodes.rename({"dominant_emotion": "emotion"}).with_columns(text=text, text_hash=hashes(text))
 
 
+def spoken(messages: pl.DataFrame) -> pl.Series:
+    """Return the text that is embedded for each message: with its speaker's name.
+
+    A question names people; without the names multilingual-e5-small found 7 % of LoCoMo's evidence in the first ten, with them 52 %.
+    """
+    return messages.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series()
+
+
+def window() -> pl.Expr:
+    """Return the text for keyword search: a message with its neighbours in the session, each with its speaker's name."""
+    line = pl.concat_str("speaker_name", "text", separator=": ")
+    return pl.concat_str(line.shift(1).over("session_id"), line, line.shift(-1).over("session_id"), separator="\n", ignore_nulls=True)
+
+
 def hashes(texts: pl.Series) -> pl.Series:
     """Return the hash of each text."""
     return pl.Series("text_hash", [text_hash(text) for text in texts], dtype=pl.String)
 
 
-def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame],
-                text_column: str) -> dg.MaterializeResult:
+def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame]
+                ) -> dg.MaterializeResult:
     """Embed and commit week after week; return counts. Weeks without rows are emptied."""
     embedder: Embedder = tools.plugin("embedder")
     counts = []
@@ -88,10 +101,10 @@ def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, reco
         frame = rows.get(week)
         if frame is None:
             if tools.vectors.open(kind, embedder.fingerprint) is not None:
-                commit_week(tools, kind, record, record.create_empty(), week, embedder, text_column)
+                commit_week(tools, kind, record, record.create_empty(), week, embedder)
             continue
         shaped = record.shaped(frame.with_columns(embedder=pl.lit(embedder.fingerprint)))
-        embedded = commit_week(tools, kind, record, shaped, week, embedder, text_column)
+        embedded = commit_week(tools, kind, record, shaped, week, embedder)
         counts.append({"week": week, "rows": shaped.height, "embedded": embedded})
     expected = [week for week, frame in rows.items() if frame.height] + expected_weeks(tools, kind)
     serving = tools.vectors.publish(kind, embedder.fingerprint, embedder.dim, expected)
@@ -107,9 +120,11 @@ def expected_weeks(tools: Tools, kind: str) -> list[str]:
     return sorted(tools.vectors.weeks(lance)) if lance is not None else []
 
 
-def commit_week(tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder, text_column: str) -> int:
+def commit_week(tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder) -> int:
     """Embed what is neither in the table nor in the memo, and replace the week; return the number of texts embedded."""
-    wanted = frame.select("text_hash", "text").unique("text_hash", keep="first", maintain_order=True)
+    text_column = "window_text" if "window_text" in frame.columns else "text"
+    texts = spoken(frame) if "speaker_name" in frame.columns else frame["text"]
+    wanted = pl.DataFrame({"text_hash": frame["text_hash"], "text": texts}).unique("text_hash", keep="first", maintain_order=True)
     known = tools.vectors.week_vectors(kind, embedder.fingerprint, week)
     missing = wanted.filter(~pl.col("text_hash").is_in(list(known)))
     remembered = tools.memo.get_vectors(embedder.fingerprint, missing["text_hash"].to_list())

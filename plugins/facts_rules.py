@@ -92,6 +92,8 @@ HINT = (r"(?i)\b(?:I|my|our|me|we|mi|mis|nuestr[oa]|soy|vivo|tengo|trabajo|curro
         r"adopt[ée]|hemos|he|quiero|pienso|planeo|cumpl[oíi]|todos|todas|cada|every|moved|llámame|call|ahora|ya|empec[ée]|empiezo|consegu[ií]|acabo|murió|falleció|nos|resido|ha)\b")
 CORRECTION = re.compile(r"(?i)\b(?:no,? I meant|actually|I mean|correction|quería decir|quise decir|en realidad|perdón,? es)\b")
 HYPOTHETICAL = re.compile(r"(?i)\b(?:if|wish|would|imagine|si|ojalá|imagina|como si)\s*$")
+DENIED = re.compile(r"(?i)\b(?:ya no|no longer|don't|do not|never|nunca|no)\s*$")
+PRONOUN = re.compile(r"(?i)^(?:him|her|them|us|me|you|who|what|where|everything|nothing|so|to be|being|lo que|todo|nada)\b")
 TRAILING = re.compile(r"(?i)[\s,]+(?:too|now|today|anymore|again|so much|a lot|también|ahora|hoy|mucho|ya)$")
 
 
@@ -122,18 +124,21 @@ class RuleFacts(FactExtractor):
         taken: set[tuple[str, str]] = set()
         for category, key, stated, confidence, pattern in compiled():
             for match in pattern.finditer(text):
-                value = TRAILING.sub("", match["value"].strip(" '\"’,"))
-                if len(value) < 2 and not value.isdigit():
+                value = TRAILING.sub("", match["value"].strip(" '\"’,")).removesuffix("'s").removesuffix("’s")
+                if (len(value) < 2 and not value.isdigit()) or (key in ("likes", "dislikes") and PRONOUN.match(value)):
                     continue
-                if HYPOTHETICAL.search(text[max(0, match.start() - 12) : match.start()]):
+                before = text[max(0, match.start() - 12) : match.start()]
+                if HYPOTHETICAL.search(before):
                     continue
+                # "ya no trabajo en …" denies what the rule states; rules of denial bring their own word.
+                denied = stated and key not in ("dislikes",) and bool(DENIED.search(before))
                 kin = match.groupdict().get("kin")
                 full = key.format(kin=kin.lower()) if kin and "{kin}" in key else (f"{key}.{kin.lower()}" if kin else key)
                 if (full, value.lower()) in taken:
                     continue
                 taken.add((full, value.lower()))
                 sure = min(1.0, confidence + 0.05) if CORRECTION.search(text[: match.start()]) else confidence
-                yield fact_row(message, self.fingerprint, category=category, key=full, value=value, stated=stated,
+                yield fact_row(message, self.fingerprint, category=category, key=full, value=value, stated=stated and not denied,
                                confidence=sure, quote=match[0].strip(), subject=kin.lower() if kin and "{kin}" in key else None)
 
 

@@ -31,10 +31,10 @@ class PeftTrainer(Trainer):
         alpha: int = 16
         dropout: float = 0.0
         learning_rate: float = 3e-4
-        max_steps: int = 16
+        max_steps: int = 40
         batch_size: int = 2
         max_length: int = 320
-        save_steps: int = 8
+        save_steps: int = 10
         seed: int = 7
         min_samples: int = 4
 
@@ -60,10 +60,11 @@ class PeftTrainer(Trainer):
         try:
             import torch
             from datasets import Dataset
-            from transformers import AutoTokenizer, set_seed
-            from trl import SFTConfig, SFTTrainer
+            from transformers import AutoTokenizer, PrinterCallback, set_seed
+            from trl import SFTConfig
         except ImportError as error:
             raise TrainingError(f"the trainer peft needs `pip install memory-assets[torch]`: {error.name} is missing") from None
+        _quiet(offline=isinstance(self.folder, Path))
         config = self.config
         train, held_out = _samples(job.train), _samples(job.held_out)
         if len(train) < config.min_samples:
@@ -87,9 +88,10 @@ class PeftTrainer(Trainer):
             eval_steps=config.save_steps, seed=config.seed, data_seed=config.seed, max_length=config.max_length, report_to=[],
             use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(), fp16=False,
             disable_tqdm=True, gradient_checkpointing=False, dataloader_num_workers=0, completion_only_loss=True)
-        trainer = SFTTrainer(
+        trainer = _trainer_class()(
             model=model, args=arguments, train_dataset=Dataset.from_list(train), eval_dataset=Dataset.from_list(held_out) if held_out else None,
             processing_class=tokenizer, callbacks=[_callback(job.output / "metrics.jsonl", log)])
+        trainer.remove_callback(PrinterCallback)
         checkpoint = _last_checkpoint(job.output / "checkpoints")
         before = trainer.evaluate()["eval_loss"] if held_out else None
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -121,12 +123,44 @@ class PeftTrainer(Trainer):
                                                 target_modules=targets, task_type="CAUSAL_LM"))
 
 
+def _quiet(*, offline: bool) -> None:
+    """Keep progress bars of libraries out of a step's log, and the hub out of a training whose base lies on disk."""
+    import datasets
+    import transformers
+
+    if offline:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
 def _samples(path: Path) -> list[dict[str, Any]]:
     """Return prompt/completion samples of a ChatML file."""
     if not path.exists():
         return []
     rows = [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return [{"prompt": messages[:-1], "completion": messages[-1:]} for messages in rows]
+
+
+def _trainer_class() -> Any:
+    """Return TRL's trainer; without Triton (PyTorch's CPU build) with the loss of transformers.
+
+    TRL computes log-probabilities by a Triton kernel only; the loss of transformers is the same mean over completion tokens.
+    """
+    import importlib.util
+
+    from transformers import Trainer as Plain
+    from trl import SFTTrainer
+
+    if importlib.util.find_spec("triton") is not None:
+        return SFTTrainer
+
+    class PlainLoss(SFTTrainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            return Plain.compute_loss(self, model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+
+    return PlainLoss
 
 
 def _callback(path: Path, log: Callable[[dict[str, float]], None]) -> Any:

@@ -17,8 +17,8 @@ from resources.vectors import VectorStore
 from serving.candidates import fresh, indexed
 from serving.scope import Scope
 
-WEIGHTS = {"semantic": 1.0, "keyword": 0.5, "speaker": 0.25, "recency": 0.05, "importance": 0.05, "emotion": 0.1}
-"""What a standard deviation (semantic, keyword) or a full value (the others) adds to a score."""
+WEIGHTS = {"semantic": 1.0, "keyword": 0.5, "window": 0.4, "speaker": 0.25, "recency": 0.05, "importance": 0.05, "emotion": 0.1}
+"""What a standard deviation (semantic, keyword, window) or a full value (the others) adds to a score."""
 
 EPISODE_HANDICAP = 0.5
 """Standard deviations that an episode must be better than a message: the message says it in its own words."""
@@ -121,8 +121,9 @@ class Recaller:
         if found.height:
             new = new.filter(~pl.col("message_id").is_in(found["message_id"].implode()))
         if new.height:
-            new = new.with_columns(keyword=pl.Series(_overlap(question, new["text"].to_list(), found)),
-                                   semantic=pl.Series(self._similarities(new["text"].to_list(), vector), dtype=pl.Float64))
+            said = [f"{name}: {text}" for name, text in new.select("speaker_name", "text").iter_rows()]
+            new = new.with_columns(keyword=pl.Series(_overlap(question, said, found)),
+                                   semantic=pl.Series(self._similarities(said, vector), dtype=pl.Float64))
             found = pl.concat([found, new.select(found.columns)], how="vertical_relaxed") if found.height else new
         if found.is_empty():
             return found
@@ -162,8 +163,9 @@ def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: da
     names = {word.strip("?¿!¡.,;:'\"").removesuffix("'s").removesuffix("’s") for word in question.split()}
     age = (pl.lit(now) - pl.col("occurred_at")).dt.total_seconds().clip(lower_bound=0) / 86_400
     named = pl.col("speaker").str.split(" ").list.first().is_in(sorted(name for name in names if name[:1].isupper())).fill_null(value=False)
+    found = _with_window(found)
     features = {
-        "semantic": _standardised("semantic"), "keyword": _standardised("keyword"), "speaker": named.cast(pl.Float64),
+        "window": _standardised("_window"), "semantic": _standardised("semantic"), "keyword": _standardised("keyword"), "speaker": named.cast(pl.Float64),
         "recency": 0.5 ** (age / HALF_LIFE_DAYS), "importance": pl.col("importance"),
         "emotion": (pl.col("emotion") == emotion).cast(pl.Float64) if emotion else pl.lit(0.0)}
     shares = [(WEIGHTS[name] * value).alias(f"s_{name}") for name, value in features.items()]
@@ -171,6 +173,20 @@ def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: da
         s_kind=pl.when(pl.col("kind") == "episode").then(-EPISODE_HANDICAP).otherwise(0.0))
     scored = scored.with_columns(score=pl.sum_horizontal(pl.col("^s_.*$")))
     return scored.sort("score", "occurred_at", "id", descending=[True, True, False])
+
+
+def _with_window(found: pl.DataFrame) -> pl.DataFrame:
+    """Return the candidates with the better cosine of the turns before and after; a turn whose neighbour fits is likely meant, too.
+
+    A neighbour that is no candidate counts as the worst candidate does.
+    """
+    said = found.filter(pl.col("kind") == "message").group_by("session_id", "turn").agg(_c=pl.col("semantic").max())
+    beside = found
+    for step, name in ((1, "_next"), (-1, "_previous")):
+        moved = said.select("session_id", (pl.col("turn") - step).alias("turn"), pl.col("_c").alias(name))
+        beside = beside.join(moved, on=["session_id", "turn"], how="left", maintain_order="left")
+    window = pl.max_horizontal("_next", "_previous").fill_null(pl.col("semantic").min())
+    return beside.with_columns(_window=pl.when(pl.col("kind") == "message").then(window)).drop("_next", "_previous")
 
 
 def _standardised(column: str) -> pl.Expr:
@@ -190,7 +206,7 @@ def _words(text: str) -> list[str]:
     return [word for word in "".join(c if c.isalnum() else " " for c in text.lower()).split() if word]
 
 
-REASONS = {"semantic": "close in meaning", "keyword": "shares words", "speaker": "said by whom you ask about", "recency": "recent",
+REASONS = {"semantic": "close in meaning", "keyword": "shares words", "window": "its neighbours fit", "speaker": "said by whom you ask about", "recency": "recent",
            "importance": "important", "emotion": "same emotion", "kind": "an episode"}
 
 

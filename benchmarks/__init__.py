@@ -1,0 +1,1 @@
+"""Benchmarks: each takes the path of its data as an argument and prints one JSON line."""
