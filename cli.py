@@ -16,10 +16,15 @@ from rich.table import Table
 
 from records.errors import MemoryAssetsError, SettingsError, SourceError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-                  help="Long-term memory of agents: import conversations, make memory of them, ask it.\n\n"
-                       "Start with [bold]memory import sample/streamer.jsonl[/bold], then [bold]memory materialize --all[/bold], "
-                       "then [bold]memory recall \"…\" --agent A[/bold].")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Long-term memory of agents: import conversations, make memory of them, ask it.\n\n"
+    "Start with [bold]memory import sample/streamer.jsonl[/bold], then [bold]memory materialize --all[/bold], "
+    'then [bold]memory recall "…" --agent A[/bold].',
+)
 out, err = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
@@ -45,17 +50,31 @@ def say(value: dict[str, Any], as_json: bool, shown: str | None = None) -> None:
 @app.command("import")
 def import_(
     path: Annotated[str, typer.Argument(help="File, or SQLAlchemy URL of a database.")],
-    format: Annotated[str | None, typer.Option("--format", "-f", help="jsonl, csv, parquet, chatml, sharegpt, whatsapp, discord, locomo, "
-                                               "memorybank, sql, or a plugin's; recognised when left out.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Whose memory it goes to, where the format does not say; also the speaker of that name.")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="jsonl, csv, parquet, chatml, sharegpt, whatsapp, discord, locomo, "
+            "memorybank, sql, or a plugin's; recognised when left out.",
+        ),
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Whose memory it goes to, where the format does not say; also the speaker of that name."),
+    ] = None,
     user: Annotated[str | None, typer.Option(help="The person it belongs to, where the format does not say.")] = None,
     timezone: Annotated[str, typer.Option(help="Of times without offset, e.g. Europe/Madrid.")] = "UTC",
     at: Annotated[datetime | None, typer.Option(help="Time of the first message, for formats without times.")] = None,
-    map: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=THEIRS, e.g. text=body; may be repeated.")] = None,
+    map: Annotated[
+        list[str] | None, typer.Option("--map", help="COLUMN=THEIRS, e.g. text=body; may be repeated.")
+    ] = None,
     table: Annotated[str | None, typer.Option(help="Table to read from a database.")] = None,
     opt_out: Annotated[bool, typer.Option(help="Mark all of it as not to be trained on.")] = False,
     encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
-    day_first: Annotated[bool | None, typer.Option("--day-first/--month-first", help="How WhatsApp dates are meant.")] = None,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="How WhatsApp dates are meant.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Import conversations; doing it again changes nothing. Rows that cannot be taken are kept as rejects with their reason."""
@@ -70,14 +89,26 @@ def import_(
         if not equals or not ours or not theirs:
             raise SourceError(f"--map {pair}: write COLUMN=THEIRS, e.g. --map text=body")
         columns[ours] = theirs
-    options = SourceOptions(agent=agent, user=user, timezone=timezone, at=at.replace(tzinfo=UTC) if at else None, columns=columns, table=table,
-                            opt_out=opt_out, encoding=encoding, day_first=day_first, first_week=memory.settings.first_week)
+    options = SourceOptions(
+        agent=agent,
+        user=user,
+        timezone=timezone,
+        at=at.replace(tzinfo=UTC) if at else None,
+        columns=columns,
+        table=table,
+        opt_out=opt_out,
+        encoding=encoding,
+        day_first=day_first,
+        first_week=memory.settings.first_week,
+    )
     from serving.capture import import_target
 
     with bar("importing", as_json) as step:
         summary = import_target(memory.store, memory.registry, memory.keys, path, options, name=format, progress=step)
     value = {**dataclasses.asdict(summary), "weeks": len(summary.weeks)}
-    lines = [f"{summary.format}: {summary.new} new, {summary.known} known already, {summary.rejected} rejected, in {len(summary.weeks)} weeks"]
+    lines = [
+        f"{summary.format}: {summary.new} new, {summary.known} known already, {summary.rejected} rejected, in {len(summary.weeks)} weeks"
+    ]
     lines += [f"  {count} × {reason}" for reason, count in sorted(summary.reasons.items(), key=lambda item: -item[1])]
     if summary.erased:
         lines.append(f"  {summary.erased} left out: their subject was erased")
@@ -106,20 +137,39 @@ def status(as_json: Json = False) -> None:
 
     tools = Tools(client().settings)
     store = tools.store
-    counts = {name: store.scalar(count_of(store, name)) for name in ("messages", "sessions", "speakers", "rejects", "datasets", "adapters")}
+    counts = {
+        name: store.scalar(count_of(store, name))
+        for name in ("messages", "sessions", "speakers", "rejects", "datasets", "adapters")
+    }
     weeks = store.weeks()
-    made = {asset: len(tools.lake.partitions(asset)) for asset in ("raw_interactions", "scored_interactions", "anonymized_interactions", "facts", "episodes")}
-    value = {"home": str(tools.settings.home), "store": tools.store.url.get_backend_name(), **counts, "weeks": len(weeks),
-             "first_week": weeks[0] if weeks else None, "last_week": weeks[-1] if weeks else None, "unsynced": tools.sync.unsynced(),
-             "largest_pair": tools.sync.largest_pair(), "threshold": tools.settings.unsynced_threshold, "weeks_made": made,
-             "message_vectors": tools.vectors.count("message_embeddings"), "episode_vectors": tools.vectors.count("episode_embeddings"),
-             "analytics": str(tools.settings.warehouse_path) if tools.settings.warehouse_path.exists() else None}
+    made = {
+        asset: len(tools.lake.partitions(asset))
+        for asset in ("raw_interactions", "scored_interactions", "anonymized_interactions", "facts", "episodes")
+    }
+    value = {
+        "home": str(tools.settings.home),
+        "store": tools.store.url.get_backend_name(),
+        **counts,
+        "weeks": len(weeks),
+        "first_week": weeks[0] if weeks else None,
+        "last_week": weeks[-1] if weeks else None,
+        "unsynced": tools.sync.unsynced(),
+        "largest_pair": tools.sync.largest_pair(),
+        "threshold": tools.settings.unsynced_threshold,
+        "weeks_made": made,
+        "message_vectors": tools.vectors.count("message_embeddings"),
+        "episode_vectors": tools.vectors.count("episode_embeddings"),
+        "analytics": str(tools.settings.warehouse_path) if tools.settings.warehouse_path.exists() else None,
+    }
     if as_json:
         say(value, True)
         return
     shown = Table(show_header=False, box=None)
     for key, item in value.items():
-        shown.add_row(key.replace("_", " "), ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item))
+        shown.add_row(
+            key.replace("_", " "),
+            ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item),
+        )
     out.print(shown)
 
 
@@ -132,10 +182,17 @@ def count_of(store: Any, name: str) -> Any:
 
 @app.command()
 def materialize(
-    week: Annotated[list[str] | None, typer.Option("--week", "-w", help="Monday of a week, YYYY-MM-DD; may be repeated.")] = None,
+    week: Annotated[
+        list[str] | None, typer.Option("--week", "-w", help="Monday of a week, YYYY-MM-DD; may be repeated.")
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="Every week that holds messages.")] = False,
-    train: Annotated[list[str] | None, typer.Option("--train", help="Also train the personality adapter of this agent; may be repeated.")] = None,
-    train_week: Annotated[str | None, typer.Option("--train-week", help="With --train: the episodic adapter of this week instead.")] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option("--train", help="Also train the personality adapter of this agent; may be repeated."),
+    ] = None,
+    train_week: Annotated[
+        str | None, typer.Option("--train-week", help="With --train: the episodic adapter of this week instead.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make memory: snapshot, scores, anonymization, embeddings, facts, episodes, analytics. Without options: the unsynced weeks."""
@@ -148,17 +205,28 @@ def materialize(
     from resources.sync import SyncState
 
     stored = memory.store.weeks()
-    chosen = sorted({parse_week(text).isoformat() for text in week}) if week else (stored if all else SyncState(memory.store).unsynced_weeks())
+    chosen = (
+        sorted({parse_week(text).isoformat() for text in week})
+        if week
+        else (stored if all else SyncState(memory.store).unsynced_weeks())
+    )
     too_early = [text for text in chosen if text < memory.settings.first_week]
     if too_early:
-        raise SettingsError(f"week {too_early[0]} is before the first week {memory.settings.first_week}: set first_week in memory.toml")
+        raise SettingsError(
+            f"week {too_early[0]} is before the first week {memory.settings.first_week}: set first_week in memory.toml"
+        )
     summary: dict[str, Any] = {"weeks": len(chosen)}
     if chosen:
         with bar("materializing", as_json) as step:
             summary.update(materialize_weeks(memory.settings, chosen, step))
     elif not train:
-        say({"weeks": 0}, as_json, "nothing to do: every message is synced (--all makes every week again)" if stored else
-            "nothing to do: the store holds no messages; import some first")
+        say(
+            {"weeks": 0},
+            as_json,
+            "nothing to do: every message is synced (--all makes every week again)"
+            if stored
+            else "nothing to do: the store holds no messages; import some first",
+        )
         return
     for persona in train or []:
         with bar(f"training {persona}", as_json) as step:
@@ -184,7 +252,9 @@ def recall(
         return
     for memory in answer.memories:
         who = f"{memory.speaker}: " if memory.speaker else ""
-        out.print(f"[bold]{memory.score:6.2f}[/bold]  [dim]{memory.occurred_at:%Y-%m-%d} turn {memory.turn} · {memory.kind} · {memory.emotion}[/dim]")
+        out.print(
+            f"[bold]{memory.score:6.2f}[/bold]  [dim]{memory.occurred_at:%Y-%m-%d} turn {memory.turn} · {memory.kind} · {memory.emotion}[/dim]"
+        )
         out.print(f"        {who}{memory.text[:400]}", markup=False, highlight=False)
         shares = "  ".join(f"{name} {value:+.2f}" for name, value in memory.shares.items() if abs(value) >= 0.005)
         out.print(f"        [dim]{memory.reason} ({shares})[/dim]")
@@ -193,7 +263,10 @@ def recall(
 
 
 @app.command()
-def sql(query: Annotated[str, typer.Argument(help="A select on the published analytics; `show tables` lists them.")], as_json: Json = False) -> None:
+def sql(
+    query: Annotated[str, typer.Argument(help="A select on the published analytics; `show tables` lists them.")],
+    as_json: Json = False,
+) -> None:
     """Query the published DuckDB file, read-only."""
     import duckdb
 
@@ -214,7 +287,9 @@ def sql(query: Annotated[str, typer.Argument(help="A select on the published ana
         return
     shown = Table(*columns)
     for row in rows[:200]:
-        shown.add_row(*("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+        shown.add_row(
+            *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
+        )
     out.print(shown)
     if len(rows) > 200:
         err.print(f"note: {len(rows) - 200} more rows; add a limit, or use --json")
@@ -225,7 +300,10 @@ def plugins(as_json: Json = False) -> None:
     """List plugins: kind, name, version, package, and whether they are in use, conflict or are broken."""
     registry = client().registry
     registry.contributed_definitions()
-    rows = [{"kind": i.kind, "name": i.name, "version": i.version, "package": i.package, "status": i.status} for i in registry.listing()]
+    rows = [
+        {"kind": i.kind, "name": i.name, "version": i.version, "package": i.package, "status": i.status}
+        for i in registry.listing()
+    ]
     if as_json:
         say({"plugins": rows}, True)
         return
@@ -258,17 +336,32 @@ def export(
     tools = Tools(client().settings)
     exporter = tools.registry.create("exporter", name=format)
     forbidden = opted_out_messages(tools.store)
-    rows = tools.lake.read("anonymized_interactions", AnonymizedInteractions).collect().filter(
-        ~pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any())
+    rows = (
+        tools.lake.read("anonymized_interactions", AnonymizedInteractions)
+        .collect()
+        .filter(~pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any())
+    )
     limits = tools.settings.dataset
-    samples = build_samples(rows, agent, system_prompt(tools.store.rows("core_memory", agent_id=agent)), min_quality=limits.min_quality,
-                            eval_share=limits.eval_share, history=limits.history)
+    samples = build_samples(
+        rows,
+        agent,
+        system_prompt(tools.store.rows("core_memory", agent_id=agent)),
+        min_quality=limits.min_quality,
+        eval_share=limits.eval_share,
+        history=limits.history,
+    )
     part = samples if split == "all" else samples.filter(pl.col("split") == split)
     if part.is_empty():
-        raise MemoryAssetsError(f"nothing to export: no {split} sample of agent {agent}; agents that answered are "
-                                f"{', '.join(tools.store.personas()) or 'none'} (materialize first)")
+        raise MemoryAssetsError(
+            f"nothing to export: no {split} sample of agent {agent}; agents that answered are "
+            f"{', '.join(tools.store.personas()) or 'none'} (materialize first)"
+        )
     write_text(target, "".join(f"{line}\n" for line in exporter.lines(part)))
-    say({"samples": part.height, "path": str(target), "format": format}, as_json, f"{part.height} samples written to {target}")
+    say(
+        {"samples": part.height, "path": str(target), "format": format},
+        as_json,
+        f"{part.height} samples written to {target}",
+    )
 
 
 @app.command("core")
@@ -276,7 +369,9 @@ def core(
     agent: Agent,
     set: Annotated[str | None, typer.Option("--set", help="CATEGORY/KEY=VALUE, e.g. identity/name=Lumi")] = None,
     immutable: Annotated[bool, typer.Option("--immutable", help="With --set: no path can ever change it.")] = False,
-    file: Annotated[Path | None, typer.Option("--file", help="JSON list of {category, key, value, is_mutable}.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="JSON list of {category, key, value, is_mutable}.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show or set an agent's core memory, and the system prompt made from it."""
@@ -286,7 +381,13 @@ def core(
 
         for number, entry in enumerate(read_json(file), start=1):
             try:
-                memory.store.set_core_memory(agent, entry["category"], entry["key"], entry["value"], is_mutable=bool(entry.get("is_mutable", True)))
+                memory.store.set_core_memory(
+                    agent,
+                    entry["category"],
+                    entry["key"],
+                    entry["value"],
+                    is_mutable=bool(entry.get("is_mutable", True)),
+                )
             except (KeyError, TypeError):
                 raise SourceError(f"{file.name}: entry {number} needs category, key and value") from None
     if set is not None:
@@ -296,7 +397,11 @@ def core(
             raise SettingsError(f"--set {set}: write CATEGORY/KEY=VALUE")
         memory.store.set_core_memory(agent, category, key, value, is_mutable=not immutable)
     entries = memory.store.rows("core_memory", agent_id=agent)
-    say({"agent": agent, "entries": entries, "system_prompt": memory.system_prompt(agent)}, as_json, memory.system_prompt(agent) or "(empty)")
+    say(
+        {"agent": agent, "entries": entries, "system_prompt": memory.system_prompt(agent)},
+        as_json,
+        memory.system_prompt(agent) or "(empty)",
+    )
 
 
 @app.command()
@@ -308,12 +413,19 @@ def forget(
 ) -> None:
     """Forget a user, a session or a message: store, lake, vectors, datasets; adapters trained on them are quarantined."""
     done = client().forget(user=user, session=session, message=message)
-    say(dataclasses.asdict(done), as_json, f"{done.messages} messages forgotten; " + (
-        "pending: " + "; ".join(done.pending) if done.pending else "nothing of it was known"))
+    say(
+        dataclasses.asdict(done),
+        as_json,
+        f"{done.messages} messages forgotten; "
+        + ("pending: " + "; ".join(done.pending) if done.pending else "nothing of it was known"),
+    )
 
 
 @app.command()
-def trace(message: Annotated[str, typer.Argument(help="Message id, as recall --json gives it in source_ids.")], as_json: Json = False) -> None:
+def trace(
+    message: Annotated[str, typer.Argument(help="Message id, as recall --json gives it in source_ids.")],
+    as_json: Json = False,
+) -> None:
     """Show every row, dataset and adapter made from a message."""
     found = client().trace(message)
     if not found.rows:
@@ -344,12 +456,20 @@ def demo(
     say(report.value, as_json, report.text)
 
 
-class bar:  # noqa: N801 - used as a function
+class bar:
     """A progress bar on standard error; silent for machines. Entering gives a function of (share done, what)."""
 
     def __init__(self, what: str, quiet: bool) -> None:
-        self.progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-                                 console=err, disable=quiet or not err.is_terminal, transient=True)
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=quiet or not err.is_terminal,
+            transient=True,
+        )
         self.what = what
 
     def __enter__(self) -> Any:

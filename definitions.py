@@ -30,7 +30,9 @@ from resources.lake_io import LakeIOManager
 from resources.settings import Settings, load_settings
 
 
-def build_defs(settings: Settings | None = None, *, tools: Tools | None = None, project: Project | None = None) -> dg.Definitions:
+def build_defs(
+    settings: Settings | None = None, *, tools: Tools | None = None, project: Project | None = None
+) -> dg.Definitions:
     """Return every asset, check, job, schedule and sensor for an installation.
 
     Args:
@@ -46,12 +48,30 @@ def build_defs(settings: Settings | None = None, *, tools: Tools | None = None, 
     marts = analytics.build(project or Project())
     made = jobs.build(marts, weekly)
     own = dg.Definitions(
-        assets=[raw.build(weekly), quality.build(weekly), privacy.build(weekly), *embeddings.build(weekly), facts.build(weekly),
-                *episodes.build(weekly), sync.build(weekly), *datasets.build(weekly), *adapters.build(weekly), marts],
-        asset_checks=[*checks.schema_checks(weekly), *checks.embedding_checks(weekly), *privacy.build_checks(weekly),
-                      *facts.build_checks(weekly), *datasets.build_checks(weekly)],
-        jobs=list(made.values()), schedules=schedules.build(made), sensors=sensors.build(made),
-        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS)})
+        assets=[
+            raw.build(weekly),
+            quality.build(weekly),
+            privacy.build(weekly),
+            *embeddings.build(weekly),
+            facts.build(weekly),
+            *episodes.build(weekly),
+            sync.build(weekly),
+            *datasets.build(weekly),
+            *adapters.build(weekly),
+            marts,
+        ],
+        asset_checks=[
+            *checks.schema_checks(weekly),
+            *checks.embedding_checks(weekly),
+            *privacy.build_checks(weekly),
+            *facts.build_checks(weekly),
+            *datasets.build_checks(weekly),
+        ],
+        jobs=list(made.values()),
+        schedules=schedules.build(made),
+        sensors=sensors.build(made),
+        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS)},
+    )
     return with_contributions(own, tools)
 
 
@@ -66,7 +86,9 @@ def with_contributions(own: dg.Definitions, tools: Tools) -> dg.Definitions:
             merged = dg.Definitions.merge(own, contributed)
             dg.Definitions.validate_loadable(merged)
         except dg.DagsterError as error:
-            raise PluginError(f"the assets of plugin package {package} do not fit: {str(error).splitlines()[0]}") from None
+            raise PluginError(
+                f"the assets of plugin package {package} do not fit: {str(error).splitlines()[0]}"
+            ) from None
         own = merged
     return own
 

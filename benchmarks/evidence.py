@@ -68,9 +68,29 @@ def locomo(path: Path) -> Iterator[Conversation]:
             start = datetime.strptime(talk[f"{key}_date_time"], "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
             for number, said in enumerate(talk[key]):
                 caption = f" [image: {said['blip_caption']}]" if said.get("blip_caption") else ""
-                turns.append(Turn(said["dia_id"], key, said["speaker"], (said.get("text") or "") + caption, start + timedelta(seconds=30 * number)))
-        yield _checked(Conversation(item["sample_id"], turns, [
-            Question(str(qa["question"]), LOCOMO_CATEGORIES.get(qa.get("category"), "other"), qa.get("evidence") or []) for qa in item["qa"]]))
+                turns.append(
+                    Turn(
+                        said["dia_id"],
+                        key,
+                        said["speaker"],
+                        (said.get("text") or "") + caption,
+                        start + timedelta(seconds=30 * number),
+                    )
+                )
+        yield _checked(
+            Conversation(
+                item["sample_id"],
+                turns,
+                [
+                    Question(
+                        str(qa["question"]),
+                        LOCOMO_CATEGORIES.get(qa.get("category"), "other"),
+                        qa.get("evidence") or [],
+                    )
+                    for qa in item["qa"]
+                ],
+            )
+        )
 
 
 def realtalk(path: Path) -> Iterator[Conversation]:
@@ -82,9 +102,25 @@ def realtalk(path: Path) -> Iterator[Conversation]:
             for number, said in enumerate(item[key]):
                 at = _realtalk_time(said.get("date_time") or item.get(f"{key}_date_time"), number)
                 caption = f" [image: {said['blip_caption']}]" if said.get("blip_caption") else ""
-                turns.append(Turn(said["dia_id"], key, said["speaker"], str(said.get("clean_text") or said.get("text") or "") + caption, at))
-        yield _checked(Conversation(file.stem, turns, [
-            Question(str(qa["question"]), str(qa.get("category", "other")), qa.get("evidence") or []) for qa in item.get("qa", [])]))
+                turns.append(
+                    Turn(
+                        said["dia_id"],
+                        key,
+                        said["speaker"],
+                        str(said.get("clean_text") or said.get("text") or "") + caption,
+                        at,
+                    )
+                )
+        yield _checked(
+            Conversation(
+                file.stem,
+                turns,
+                [
+                    Question(str(qa["question"]), str(qa.get("category", "other")), qa.get("evidence") or [])
+                    for qa in item.get("qa", [])
+                ],
+            )
+        )
 
 
 def _realtalk_time(text: Any, number: int) -> datetime:
@@ -98,15 +134,25 @@ def _realtalk_time(text: Any, number: int) -> datetime:
 
 def beam(path: Path) -> Iterator[Conversation]:
     """Yield BEAM's chats: folders with chat.json and probing_questions.json."""
-    for folder in sorted((p for p in path.iterdir() if (p / "chat.json").exists()), key=lambda p: int(p.name) if p.name.isdigit() else 0):
+    for folder in sorted(
+        (p for p in path.iterdir() if (p / "chat.json").exists()), key=lambda p: int(p.name) if p.name.isdigit() else 0
+    ):
         turns = []
         for batch in json.loads((folder / "chat.json").read_text(encoding="utf-8")):
             start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=7 * int(batch["batch_number"]))
             for group in batch["turns"]:
                 for said in group:
                     text = re.sub(r"\s*->->\s*[\d,]+\s*$", "", said["content"])
-                    turns.append(Turn(str(said["id"]), f"batch-{batch['batch_number']}", said["role"], text,
-                                      start + timedelta(minutes=len(turns)), "agent" if said["role"] == "assistant" else "user"))
+                    turns.append(
+                        Turn(
+                            str(said["id"]),
+                            f"batch-{batch['batch_number']}",
+                            said["role"],
+                            text,
+                            start + timedelta(minutes=len(turns)),
+                            "agent" if said["role"] == "assistant" else "user",
+                        )
+                    )
         questions = []
         for category, asked in json.loads((folder / "probing_questions.json").read_text(encoding="utf-8")).items():
             questions += [Question(q["question"], category, _flat(q.get("source_chat_ids"))) for q in asked]
@@ -156,9 +202,13 @@ def metrics(ranked: list[str], evidence: list[str]) -> dict[str, float]:
 
 def averaged(rows: list[tuple[str, dict[str, float]]]) -> dict[str, Any]:
     """Return the means over all questions and per category, in percent."""
+
     def mean(part: list[dict[str, float]]) -> dict[str, float]:
         return {name: round(100 * sum(row[name] for row in part) / len(part), 1) for name in part[0]}
 
     categories = sorted({category for category, _ in rows})
-    return {"overall": mean([row for _, row in rows]), "questions": len(rows),
-            "by_category": {name: mean([row for category, row in rows if category == name]) for name in categories}}
+    return {
+        "overall": mean([row for _, row in rows]),
+        "questions": len(rows),
+        "by_category": {name: mean([row for category, row in rows if category == name]) for name in categories},
+    }

@@ -43,8 +43,14 @@ def run(settings: Settings, weeks: list[str]) -> tuple[dict[str, float], dict[st
     embedded: dict[str, int] = {}
     with dg.DagsterInstance.ephemeral() as instance:
         for selection, name in (([dg.AssetKey(a) for a in MEMORY], "weekly_build"), (None, "analytics_build")):
-            tags = {"dagster/asset_partition_range_start": weeks[0], "dagster/asset_partition_range_end": weeks[-1]} if selection else {}
-            result = defs.resolve_job_def(name).execute_in_process(instance=instance, tags=tags, asset_selection=selection)
+            tags = (
+                {"dagster/asset_partition_range_start": weeks[0], "dagster/asset_partition_range_end": weeks[-1]}
+                if selection
+                else {}
+            )
+            result = defs.resolve_job_def(name).execute_in_process(
+                instance=instance, tags=tags, asset_selection=selection
+            )
             for event in result.all_events:
                 if event.is_step_success:
                     key = event.step_key if event.step_key in (*MEMORY, "analytics") else "checks"

@@ -39,24 +39,57 @@ def install(conversations: list[Conversation], home: Path) -> tuple[MemoryClient
     for talk in conversations:
         for number, turn in enumerate(talk.turns):
             session = f"{talk.name}/{turn.session}"
-            sessions.setdefault(session, {"session_id": session, "agent_id": talk.name, "user_id": None, "opt_out_training": False,
-                                          "started_at": turn.at, "ended_at": None, "source": "benchmark", "metadata": None})
-            rows.append({"message_id": content_id("m", talk.name, turn.ref), "session_id": session, "agent_id": talk.name, "user_id": None,
-                         "speaker_id": turn.speaker, "speaker_name": turn.speaker, "role": turn.role, "text": turn.text.strip() or "-",
-                         "turn": number, "occurred_at": turn.at, "week": week_of(turn.at), "source_ref": turn.ref})
+            sessions.setdefault(
+                session,
+                {
+                    "session_id": session,
+                    "agent_id": talk.name,
+                    "user_id": None,
+                    "opt_out_training": False,
+                    "started_at": turn.at,
+                    "ended_at": None,
+                    "source": "benchmark",
+                    "metadata": None,
+                },
+            )
+            rows.append(
+                {
+                    "message_id": content_id("m", talk.name, turn.ref),
+                    "session_id": session,
+                    "agent_id": talk.name,
+                    "user_id": None,
+                    "speaker_id": turn.speaker,
+                    "speaker_name": turn.speaker,
+                    "role": turn.role,
+                    "text": turn.text.strip() or "-",
+                    "turn": number,
+                    "occurred_at": turn.at,
+                    "week": week_of(turn.at),
+                    "source_ref": turn.ref,
+                }
+            )
     frame = pl.DataFrame(rows, schema_overrides={"user_id": pl.String, "occurred_at": pl.Datetime("us", "UTC")})
     frame = frame.sort("session_id", "turn").with_columns(
-        window_text=window(), emotion=pl.lit("neutral"), importance=pl.lit(0.0))
+        window_text=window(), emotion=pl.lit("neutral"), importance=pl.lit(0.0)
+    )
     embedder = tools.plugin("embedder")
     tools.store  # noqa: B018 - the client reads fresh messages from a migrated store
     for (week,), part in frame.partition_by("week", as_dict=True).items():
-        shaped = MessageEmbeddings.shaped(part.with_columns(text_hash=hashes(spoken(part)), embedder=pl.lit(embedder.fingerprint)))
+        shaped = MessageEmbeddings.shaped(
+            part.with_columns(text_hash=hashes(spoken(part)), embedder=pl.lit(embedder.fingerprint))
+        )
         commit_week(tools, "message_embeddings", MessageEmbeddings, shaped, str(week), embedder)
     tools.vectors.publish("message_embeddings", embedder.fingerprint, embedder.dim, [])
     lance = tools.vectors.open("message_embeddings")
     assert lance is not None
     table = lance.search().select(["message_id", "vector"]).limit(None).to_arrow()
-    vectors = dict(zip(table["message_id"].to_pylist(), np.asarray(table["vector"].combine_chunks().flatten()).reshape(-1, embedder.dim), strict=True))
+    vectors = dict(
+        zip(
+            table["message_id"].to_pylist(),
+            np.asarray(table["vector"].combine_chunks().flatten()).reshape(-1, embedder.dim),
+            strict=True,
+        )
+    )
     return MemoryClient(settings), vectors
 
 
@@ -70,7 +103,12 @@ class Bm25:
         self.bm25s, self.stemmer = bm25s, Stemmer.Stemmer("english")
         self.refs = [turn.ref for turn in talk.turns]
         self.index = bm25s.BM25()
-        self.index.index(bm25s.tokenize([turn.text for turn in talk.turns], stopwords="en", stemmer=self.stemmer, show_progress=False), show_progress=False)
+        self.index.index(
+            bm25s.tokenize(
+                [turn.text for turn in talk.turns], stopwords="en", stemmer=self.stemmer, show_progress=False
+            ),
+            show_progress=False,
+        )
 
     def ranked(self, question: str) -> list[str]:
         """Return references, best first."""
@@ -116,13 +154,25 @@ def main() -> None:
                     ranked[name] = [str(found.source_ref) for found in answer.memories]
                 for name, refs_found in ranked.items():
                     rows[name].append((question.category, metrics(refs_found, question.evidence)))
-    line: dict[str, Any] = {"benchmark": "recall", "format": options.format, "conversations": len(conversations),
-                            "turns": sum(len(talk.turns) for talk in conversations), "malformed_evidence": sum(t.malformed for t in conversations),
-                            "unknown_evidence": sum(t.unknown for t in conversations), "without_evidence": sum(t.without_evidence for t in conversations),
-                            "embedder": embedder.fingerprint, **{name: averaged(found) for name, found in rows.items()},
-                            "latency_ms": {name: {"p50": round(1000 * statistics.median(values), 1),
-                                                  "p95": round(1000 * sorted(values)[int(0.95 * len(values))], 1)} for name, values in took.items()},
-                            "load": os.getloadavg()[0]}
+    line: dict[str, Any] = {
+        "benchmark": "recall",
+        "format": options.format,
+        "conversations": len(conversations),
+        "turns": sum(len(talk.turns) for talk in conversations),
+        "malformed_evidence": sum(t.malformed for t in conversations),
+        "unknown_evidence": sum(t.unknown for t in conversations),
+        "without_evidence": sum(t.without_evidence for t in conversations),
+        "embedder": embedder.fingerprint,
+        **{name: averaged(found) for name, found in rows.items()},
+        "latency_ms": {
+            name: {
+                "p50": round(1000 * statistics.median(values), 1),
+                "p95": round(1000 * sorted(values)[int(0.95 * len(values))], 1),
+            }
+            for name, values in took.items()
+        },
+        "load": os.getloadavg()[0],
+    }
     print(json.dumps(line))
 
 

@@ -41,7 +41,9 @@ def attach_lake(connection: Any, tables: Mapping[str, LakeTable]) -> None:
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in table.paths)
             connection.execute(f"CREATE VIEW {SOURCE_SCHEMA}.{name} AS SELECT * FROM read_parquet([{listed}])")
             continue
-        frame = table.frame if table.frame is not None else table.record.create_empty() if table.record else pl.DataFrame()
+        frame = (
+            table.frame if table.frame is not None else table.record.create_empty() if table.record else pl.DataFrame()
+        )
         connection.register("_frame", frame.to_arrow())
         connection.execute(f"CREATE TABLE {SOURCE_SCHEMA}.{name} AS SELECT * FROM _frame")
         connection.unregister("_frame")
@@ -58,7 +60,9 @@ def build_model(connection: Any, project: Project, model: Model) -> Built:
     try:
         connection.execute(f"CREATE OR REPLACE TABLE {model.name} AS {model.sql}")
     except duckdb.Error as error:
-        raise ModelError(f"{model.path.relative_to(project.folder.parent)}:{_line_of(error, model.sql)}: {_reason(error)}") from None
+        raise ModelError(
+            f"{model.path.relative_to(project.folder.parent)}:{_line_of(error, model.sql)}: {_reason(error)}"
+        ) from None
     columns = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {model.name}").fetchall()}
     rows = connection.execute(f"SELECT count(*) FROM {model.name}").fetchone()[0]
     return Built(model.name, int(rows), columns)

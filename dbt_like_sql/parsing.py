@@ -54,7 +54,11 @@ def _parse(sql: str, where: str) -> list[tuple[str, str, int]]:
         kinds = ", ".join(type(s).__name__.lower() for s in statements)
         raise ModelError(f"{where}:1: a model is one select, here are {len(statements)} statements ({kinds})")
     local = {cte.alias for cte in statements[0].find_all(exp.CTE)}
-    return [(t.db, t.name, _line(sql, t.name)) for t in statements[0].find_all(exp.Table) if t.name and (t.db or t.name not in local)]
+    return [
+        (t.db, t.name, _line(sql, t.name))
+        for t in statements[0].find_all(exp.Table)
+        if t.name and (t.db or t.name not in local)
+    ]
 
 
 def _line(sql: str, word: str) -> int:

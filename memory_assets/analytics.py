@@ -20,11 +20,24 @@ UPSTREAM_ASSETS = {"store_weeks": "synced_messages", "adapters": None}
 
 def build(project: Project) -> dg.AssetsDefinition:
     """Return the multi-asset; a selection of models is built together with what it reads, the others stay as published."""
-    specs = [dg.AssetSpec(model.name, deps=_deps(model), group_name=f"analytics_{model.layer}", kinds={"duckdb", "sql"}, skippable=True,
-                          description=f"{model.description}\n\n```sql\n{model.sql}```", owners=["team:analytics"], code_version="1")
-             for model in project.models.values()]
-    checks = [dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, blocking=True)
-              for model in project.models.values() for test in model.tests]
+    specs = [
+        dg.AssetSpec(
+            model.name,
+            deps=_deps(model),
+            group_name=f"analytics_{model.layer}",
+            kinds={"duckdb", "sql"},
+            skippable=True,
+            description=f"{model.description}\n\n```sql\n{model.sql}```",
+            owners=["team:analytics"],
+            code_version="1",
+        )
+        for model in project.models.values()
+    ]
+    checks = [
+        dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, blocking=True)
+        for model in project.models.values()
+        for test in model.tests
+    ]
 
     @dg.multi_asset(name="analytics", specs=specs, check_specs=checks, can_subset=True)
     def analytics(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> Iterator[Any]:
@@ -35,7 +48,9 @@ def build(project: Project) -> dg.AssetsDefinition:
         failed = 0
         with tools.warehouse.build(from_published=not whole) as (connection, publication):
             attach_lake(connection, lake_tables(tools, project))
-            schemas = {f"{SOURCE_SCHEMA}.{name}": _columns(connection, f"{SOURCE_SCHEMA}.{name}") for name in project.sources}
+            schemas = {
+                f"{SOURCE_SCHEMA}.{name}": _columns(connection, f"{SOURCE_SCHEMA}.{name}") for name in project.sources
+            }
             results: list[Any] = []
             for model in order_of(project, wanted):
                 built = build_model(connection, project, model)
@@ -46,8 +61,14 @@ def build(project: Project) -> dg.AssetsDefinition:
                     wrong = run_test(connection, project, test)
                     failed += wrong > 0
                     if model.name in selected:
-                        results.append(dg.AssetCheckResult(passed=wrong == 0, asset_key=model.name, check_name=test.name,
-                                                           metadata={"failing_rows": wrong}))
+                        results.append(
+                            dg.AssetCheckResult(
+                                passed=wrong == 0,
+                                asset_key=model.name,
+                                check_name=test.name,
+                                metadata={"failing_rows": wrong},
+                            )
+                        )
             connection.execute(f"DETACH {SOURCE_SCHEMA}")
             if failed == 0:
                 publication.confirm()
@@ -68,11 +89,19 @@ def _columns(connection: Any, table: str) -> dict[str, str]:
 
 def _metadata(project: Project, model: Model, built: Built, schemas: dict[str, dict[str, str]]) -> dict[str, Any]:
     lineage = project.column_lineage(model.name, schemas)
-    deps = {column: [dg.TableColumnDep(asset_key=UPSTREAM_ASSETS.get(table) or table, column_name=origin) for table, origin in origins]
-            for column, origins in lineage.items()}
-    return {"dagster/row_count": built.rows, "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps),
-            "dagster/column_schema": dg.TableSchema([dg.TableColumn(name, dtype) for name, dtype in built.columns.items()]),
-            "file": f"models/{model.layer}/{model.path.name}"}
+    deps = {
+        column: [
+            dg.TableColumnDep(asset_key=UPSTREAM_ASSETS.get(table) or table, column_name=origin)
+            for table, origin in origins
+        ]
+        for column, origins in lineage.items()
+    }
+    return {
+        "dagster/row_count": built.rows,
+        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps),
+        "dagster/column_schema": dg.TableSchema([dg.TableColumn(name, dtype) for name, dtype in built.columns.items()]),
+        "file": f"models/{model.layer}/{model.path.name}",
+    }
 
 
 def lake_tables(tools: Tools, project: Project) -> dict[str, LakeTable]:
@@ -84,7 +113,9 @@ def lake_tables(tools: Tools, project: Project) -> dict[str, LakeTable]:
         if source in LAKE_RECORDS:
             keys = tools.lake.partitions(source)
             if tools.lake.local is not None:
-                tables[source] = LakeTable(paths=tuple(tools.lake.location(source, key) for key in keys), record=LAKE_RECORDS[source])
+                tables[source] = LakeTable(
+                    paths=tuple(tools.lake.location(source, key) for key in keys), record=LAKE_RECORDS[source]
+                )
             else:  # DuckDB's httpfs is a download: a remote lake is read by Polars
                 tables[source] = LakeTable(frame=tools.lake.read(source, LAKE_RECORDS[source]).collect())
         elif source.endswith("_embeddings"):
@@ -103,8 +134,9 @@ def vector_weeks(tools: Tools, kind: str) -> pl.DataFrame:
     lance = tools.vectors.open(kind)
     if lance is None:
         return pl.DataFrame(schema=schema)
-    frame = pl.from_arrow(lance.search().select(["week", "embedder"]).limit(None).to_arrow())
-    return frame.group_by("week").agg(rows=pl.len().cast(pl.Int64), embedder=pl.col("embedder").first()).sort("week").select(*schema)  # type: ignore[union-attr]
+    frame = pl.DataFrame(lance.search().select(["week", "embedder"]).limit(None).to_arrow())
+    counted = frame.group_by("week").agg(rows=pl.len().cast(pl.Int64), embedder=pl.col("embedder").first())
+    return counted.sort("week").select(*schema)
 
 
 def store_weeks(tools: Tools) -> pl.DataFrame:
@@ -112,7 +144,11 @@ def store_weeks(tools: Tools) -> pl.DataFrame:
     import sqlalchemy as sa
 
     m = tools.store.meta.tables["messages"]
-    query = sa.select(m.c.week, sa.func.count(), sa.func.sum(sa.case((m.c.synced_at.is_(None), 1), else_=0))).group_by(m.c.week).order_by(m.c.week)
+    query = (
+        sa.select(m.c.week, sa.func.count(), sa.func.sum(sa.case((m.c.synced_at.is_(None), 1), else_=0)))
+        .group_by(m.c.week)
+        .order_by(m.c.week)
+    )
     with tools.store.engine.connect() as connection:
         rows = [(week, int(n), int(unsynced)) for week, n, unsynced in connection.execute(query)]
     return pl.DataFrame(rows, schema={"week": pl.String, "messages": pl.Int64, "unsynced": pl.Int64}, orient="row")

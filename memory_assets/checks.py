@@ -16,42 +16,77 @@ from memory_assets.tools import Tools
 def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """Return a blocking check per lake table: what lies on disk has the record's columns, types, keys and rules."""
     partitions: dict[str, dg.PartitionsDefinition | None] = {
-        "consolidated_episodes": None, "personality_dataset": PERSONAS, "episodic_dataset": persona_weeks(weekly)}
+        "consolidated_episodes": None,
+        "personality_dataset": PERSONAS,
+        "episodic_dataset": persona_weeks(weekly),
+    }
     return [_schema_check(asset, partitions.get(asset, weekly)) for asset in LAKE_RECORDS]
 
 
 def _schema_check(asset: str, partitions: dg.PartitionsDefinition | None) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name="schema", blocking=True, partitions_def=partitions,
-                    description="Columns, types, keys and rules of the record, read back from the lake.")
+    @dg.asset_check(
+        asset=asset,
+        name="schema",
+        blocking=True,
+        partitions_def=partitions,
+        description="Columns, types, keys and rules of the record, read back from the lake.",
+    )
     def schema(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
         record = LAKE_RECORDS[asset]
         keys = list(context.partition_keys) if partitions is not None else None
         frame = tools.lake.read(asset, record, keys).collect()
-        wrong_type = {name: str(frame.schema.get(name)) for name, dtype in record.polars_schema().items() if frame.schema.get(name) != dtype}
+        wrong_type = {
+            name: str(frame.schema.get(name))
+            for name, dtype in record.polars_schema().items()
+            if frame.schema.get(name) != dtype
+        }
         failures = {} if wrong_type else record.failures(frame)
-        return dg.AssetCheckResult(passed=not wrong_type and not failures,
-                                   metadata={"rows": frame.height, "failing_rules": failures, "wrong_columns": wrong_type})
+        return dg.AssetCheckResult(
+            passed=not wrong_type and not failures,
+            metadata={"rows": frame.height, "failing_rules": failures, "wrong_columns": wrong_type},
+        )
 
     return schema
 
 
 def embedding_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """Return the checks of the vector tables: keys unique, every text of the week there, vectors of length one."""
-    return [_embedding_check(asset, key, weekly) for asset, key in (("message_embeddings", "message_id"), ("episode_embeddings", "episode_id"))]
+    return [
+        _embedding_check(asset, key, weekly)
+        for asset, key in (("message_embeddings", "message_id"), ("episode_embeddings", "episode_id"))
+    ]
 
 
 def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name="unique_and_normalised", blocking=True, partitions_def=weekly,
-                    description="Keys are unique and vectors have length one, within the weeks of this run.")
-    def unique_and_normalised(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
+    @dg.asset_check(
+        asset=asset,
+        name="unique_and_normalised",
+        blocking=True,
+        partitions_def=weekly,
+        description="Keys are unique and vectors have length one, within the weeks of this run.",
+    )
+    def unique_and_normalised(
+        context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
+    ) -> dg.AssetCheckResult:
         lance = tools.vectors.open(asset, tools.plugin("embedder").fingerprint)
         if lance is None:
             return dg.AssetCheckResult(passed=True, metadata={"rows": 0})
         weeks = list(context.partition_keys)
-        found: Any = pl.from_arrow(lance.search().where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'").select([key, "vector"]).limit(None).to_arrow())
-        lengths = found["vector"].arr.eval(pl.element() ** 2).arr.sum() if found.height else pl.Series([], dtype=pl.Float32)
+        found: Any = pl.from_arrow(
+            lance.search()
+            .where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'")
+            .select([key, "vector"])
+            .limit(None)
+            .to_arrow()
+        )
+        lengths = (
+            found["vector"].arr.eval(pl.element() ** 2).arr.sum() if found.height else pl.Series([], dtype=pl.Float32)
+        )
         off = int(((lengths - 1).abs() > 1e-3).sum())
         repeated = found.height - found[key].n_unique()
-        return dg.AssetCheckResult(passed=off == 0 and repeated == 0, metadata={"rows": found.height, "repeated_keys": repeated, "not_normalised": off})
+        return dg.AssetCheckResult(
+            passed=off == 0 and repeated == 0,
+            metadata={"rows": found.height, "repeated_keys": repeated, "not_normalised": off},
+        )
 
     return unique_and_normalised

@@ -15,17 +15,34 @@ from memory_assets.tools import Tools
 def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return both assets."""
 
-    @dg.asset(partitions_def=PERSONAS, group_name="training", kinds={"polars", "json"}, io_manager_key="lake", owners=["team:training"],
-              code_version="1", ins={"anonymized_interactions": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())})
-    def personality_dataset(context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-                            ) -> pl.DataFrame:
+    @dg.asset(
+        partitions_def=PERSONAS,
+        group_name="training",
+        kinds={"polars", "json"},
+        io_manager_key="lake",
+        owners=["team:training"],
+        code_version="1",
+        ins={"anonymized_interactions": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
+    )
+    def personality_dataset(
+        context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> pl.DataFrame:
         """Layer 1: everything a persona may learn from, as ChatML with a manifest of messages and hashes."""
-        return make_dataset(context, tools, anonymized_interactions.collect(), "personality", context.partition_key, None)
+        return make_dataset(
+            context, tools, anonymized_interactions.collect(), "personality", context.partition_key, None
+        )
 
-    @dg.asset(partitions_def=persona_weeks(weekly), group_name="training", kinds={"polars", "json"}, io_manager_key="lake",
-              owners=["team:training"], code_version="1")
-    def episodic_dataset(context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-                         ) -> pl.DataFrame:
+    @dg.asset(
+        partitions_def=persona_weeks(weekly),
+        group_name="training",
+        kinds={"polars", "json"},
+        io_manager_key="lake",
+        owners=["team:training"],
+        code_version="1",
+    )
+    def episodic_dataset(
+        context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> pl.DataFrame:
         """Layer 2: what a persona may learn from one week."""
         persona, week = persona_and_week(context)
         return make_dataset(context, tools, anonymized_interactions.collect(), "episodic", persona, week)
@@ -40,8 +57,14 @@ def persona_and_week(context: dg.AssetExecutionContext) -> tuple[str, str]:
     return key.keys_by_dimension["persona"], key.keys_by_dimension["week"]
 
 
-def make_dataset(context: dg.AssetExecutionContext, tools: Tools, interactions: pl.DataFrame, kind: str, persona: str, week: str | None
-                 ) -> pl.DataFrame:
+def make_dataset(
+    context: dg.AssetExecutionContext,
+    tools: Tools,
+    interactions: pl.DataFrame,
+    kind: str,
+    persona: str,
+    week: str | None,
+) -> pl.DataFrame:
     """Build, verify, write and register a dataset; return its manifest."""
     from plugins.datasets import build_samples
     from plugins.persona import system_prompt
@@ -50,17 +73,41 @@ def make_dataset(context: dg.AssetExecutionContext, tools: Tools, interactions: 
     limits = tools.settings.dataset
     # The flag in the lake is as old as its snapshot: whoever opted out since then is left out here.
     forbidden = opted_out_messages(tools.store)
-    late = interactions.filter(pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any())
+    late = interactions.filter(
+        pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any()
+    )
     allowed = interactions.filter(~pl.col("interaction_id").is_in(late["interaction_id"].implode()))
     prompt = system_prompt(tools.store.rows("core_memory", agent_id=persona))
-    samples = build_samples(allowed, persona, prompt, min_quality=limits.min_quality, eval_share=limits.eval_share, history=limits.history)
-    languages = dict(allowed.filter(pl.col("persona_id") == persona).group_by("language").len().sort("language").iter_rows())
-    row = write_dataset(tools.settings.home, tools.store, samples, tools.plugin("exporter").lines, kind=kind, persona_id=persona, week=week,
-                        card={"min_quality": limits.min_quality, "history": limits.history, "interactions by language": languages})
-    context.add_output_metadata({
-        "dataset_id": row["dataset_id"], "train": row["n_train"], "eval": row["n_eval"], "left_out_opt_out": late.height,
-        "path": dg.MetadataValue.path(row["path"]),
-        "samples": reports.table(samples.group_by("week", "split").agg(samples=pl.len(), quality=pl.col("quality").mean()).sort("week", "split"))})
+    samples = build_samples(
+        allowed, persona, prompt, min_quality=limits.min_quality, eval_share=limits.eval_share, history=limits.history
+    )
+    languages = dict(
+        allowed.filter(pl.col("persona_id") == persona).group_by("language").len().sort("language").iter_rows()
+    )
+    row = write_dataset(
+        tools.settings.home,
+        tools.store,
+        samples,
+        tools.plugin("exporter").lines,
+        kind=kind,
+        persona_id=persona,
+        week=week,
+        card={"min_quality": limits.min_quality, "history": limits.history, "interactions by language": languages},
+    )
+    context.add_output_metadata(
+        {
+            "dataset_id": row["dataset_id"],
+            "train": row["n_train"],
+            "eval": row["n_eval"],
+            "left_out_opt_out": late.height,
+            "path": dg.MetadataValue.path(row["path"]),
+            "samples": reports.table(
+                samples.group_by("week", "split")
+                .agg(samples=pl.len(), quality=pl.col("quality").mean())
+                .sort("week", "split")
+            ),
+        }
+    )
     return samples
 
 
@@ -69,16 +116,25 @@ def build_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDe
 
     def make(asset: str, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
         @dg.asset_check(asset=asset, name="only_consenting_and_clean", blocking=True, partitions_def=partitions)
-        def only_consenting_and_clean(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
+        def only_consenting_and_clean(
+            context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
+        ) -> dg.AssetCheckResult:
             """No sample leads to a message of somebody who opted out, and no session stands on both sides of the split."""
             from resources.training_files import opted_out_messages
 
             samples = tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect()
             forbidden = opted_out_messages(tools.store)
-            wrong = samples.explode("source_message_ids").filter(pl.col("source_message_ids").is_in(forbidden.implode())).height
+            wrong = (
+                samples.explode("source_message_ids")
+                .filter(pl.col("source_message_ids").is_in(forbidden.implode()))
+                .height
+            )
             both = samples.group_by("session_key").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
-            return dg.AssetCheckResult(passed=wrong == 0 and both == 0, metadata={"samples": samples.height, "opted_out_messages": wrong,
-                                                                                 "sessions_on_both_sides": both})
+            return dg.AssetCheckResult(
+                passed=wrong == 0 and both == 0,
+                metadata={"samples": samples.height, "opted_out_messages": wrong, "sessions_on_both_sides": both},
+            )
+
         return only_consenting_and_clean
 
     return [make("personality_dataset", PERSONAS), make("episodic_dataset", persona_weeks(weekly))]

@@ -26,10 +26,21 @@ POOL = "lancedb"
 def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return both assets."""
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="embeddings", kinds={"lancedb", "python"}, pool=POOL,
-              owners=["team:memory"], code_version="1")
-    def message_embeddings(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, scored_interactions: pl.LazyFrame,
-                           tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="embeddings",
+        kinds={"lancedb", "python"},
+        pool=POOL,
+        owners=["team:memory"],
+        code_version="1",
+    )
+    def message_embeddings(
+        context: dg.AssetExecutionContext,
+        raw_interactions: pl.LazyFrame,
+        scored_interactions: pl.LazyFrame,
+        tools: dg.ResourceParam[Tools],
+    ) -> dg.MaterializeResult:
         """A vector for every utterance of the week, with the text and its neighbours for keyword search."""
         from records.memory import MessageEmbeddings
 
@@ -38,10 +49,18 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         rows = {week: message_rows(raw[week], scored.get(week), tools) for week in raw}
         return embed_weeks(context, tools, "message_embeddings", MessageEmbeddings, rows)
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="embeddings", kinds={"lancedb", "python"}, pool=POOL,
-              owners=["team:memory"], code_version="1")
-    def episode_embeddings(context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-                           ) -> dg.MaterializeResult:
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="embeddings",
+        kinds={"lancedb", "python"},
+        pool=POOL,
+        owners=["team:memory"],
+        code_version="1",
+    )
+    def episode_embeddings(
+        context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> dg.MaterializeResult:
         """A vector for every episode of the week."""
         from records.memory import EpisodeEmbeddings
 
@@ -58,13 +77,31 @@ def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -
         from plugins.anonymizing import anonymize_texts
 
         said = anonymize_texts(said, raw, ["text"], "message_id", tools.plugin("anonymizer"), tools.keys.pseudonym)
-    judged = (scored if scored is not None else pl.DataFrame(schema={"source_message_ids": pl.List(pl.String), "emotion": pl.String,
-                                                                     "quality": pl.Float64}))
-    judged = (judged.select("source_message_ids", "emotion", "quality").explode("source_message_ids").rename({"source_message_ids": "message_id"})
-              .group_by("message_id").agg(pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("importance")))
-    return said.with_columns(window_text=window()).join(judged, on="message_id", how="left", maintain_order="left").with_columns(
-        emotion=pl.coalesce("_emotion", pl.lit("neutral")), importance=pl.col("importance").fill_null(0.0),
-        text_hash=hashes(spoken(said)))
+    judged = (
+        scored
+        if scored is not None
+        else pl.DataFrame(
+            schema={"source_message_ids": pl.List(pl.String), "emotion": pl.String, "quality": pl.Float64}
+        )
+    )
+    judged = (
+        judged.select("source_message_ids", "emotion", "quality")
+        .explode("source_message_ids")
+        .rename({"source_message_ids": "message_id"})
+        .group_by("message_id")
+        .agg(
+            pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("importance")
+        )
+    )
+    return (
+        said.with_columns(window_text=window())
+        .join(judged, on="message_id", how="left", maintain_order="left")
+        .with_columns(
+            emotion=pl.coalesce("_emotion", pl.lit("neutral")),
+            importance=pl.col("importance").fill_null(0.0),
+            text_hash=hashes(spoken(said)),
+        )
+    )
 
 
 def episode_rows(episodes: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +121,9 @@ def spoken(messages: pl.DataFrame) -> pl.Series:
 def window() -> pl.Expr:
     """Return the text for keyword search: a message with its neighbours in the session, each with its speaker's name."""
     line = pl.concat_str("speaker_name", "text", separator=": ")
-    return pl.concat_str(line.shift(1).over("session_id"), line, line.shift(-1).over("session_id"), separator="\n", ignore_nulls=True)
+    return pl.concat_str(
+        line.shift(1).over("session_id"), line, line.shift(-1).over("session_id"), separator="\n", ignore_nulls=True
+    )
 
 
 def hashes(texts: pl.Series) -> pl.Series:
@@ -92,8 +131,9 @@ def hashes(texts: pl.Series) -> pl.Series:
     return pl.Series("text_hash", [text_hash(text) for text in texts], dtype=pl.String)
 
 
-def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame]
-                ) -> dg.MaterializeResult:
+def embed_weeks(
+    context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame]
+) -> dg.MaterializeResult:
     """Embed and commit week after week; return counts. Weeks without rows are emptied."""
     embedder: Embedder = tools.plugin("embedder")
     counts = []
@@ -109,9 +149,16 @@ def embed_weeks(context: dg.AssetExecutionContext, tools: Tools, kind: str, reco
     expected = [week for week, frame in rows.items() if frame.height] + expected_weeks(tools, kind)
     serving = tools.vectors.publish(kind, embedder.fingerprint, embedder.dim, expected)
     counted = pl.DataFrame(counts, schema={"week": pl.String, "rows": pl.Int64, "embedded": pl.Int64})
-    return dg.MaterializeResult(metadata={
-        "dagster/row_count": int(counted["rows"].sum()), "embedded": int(counted["embedded"].sum()), "embedder": embedder.fingerprint,
-        "dimensions": embedder.dim, "serving": serving, "by_week": reports.table(counted)})
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": int(counted["rows"].sum()),
+            "embedded": int(counted["embedded"].sum()),
+            "embedder": embedder.fingerprint,
+            "dimensions": embedder.dim,
+            "serving": serving,
+            "by_week": reports.table(counted),
+        }
+    )
 
 
 def expected_weeks(tools: Tools, kind: str) -> list[str]:
@@ -120,11 +167,15 @@ def expected_weeks(tools: Tools, kind: str) -> list[str]:
     return sorted(tools.vectors.weeks(lance)) if lance is not None else []
 
 
-def commit_week(tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder) -> int:
+def commit_week(
+    tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder
+) -> int:
     """Embed what is neither in the table nor in the memo, and replace the week; return the number of texts embedded."""
     text_column = "window_text" if "window_text" in frame.columns else "text"
     texts = spoken(frame) if "speaker_name" in frame.columns else frame["text"]
-    wanted = pl.DataFrame({"text_hash": frame["text_hash"], "text": texts}).unique("text_hash", keep="first", maintain_order=True)
+    wanted = pl.DataFrame({"text_hash": frame["text_hash"], "text": texts}).unique(
+        "text_hash", keep="first", maintain_order=True
+    )
     known = tools.vectors.week_vectors(kind, embedder.fingerprint, week)
     missing = wanted.filter(~pl.col("text_hash").is_in(list(known)))
     remembered = tools.memo.get_vectors(embedder.fingerprint, missing["text_hash"].to_list())
@@ -136,8 +187,16 @@ def commit_week(tools: Tools, kind: str, record: "type[Record]", frame: pl.DataF
         inputs = part["text_hash"].to_list()
         tools.memo.put_vectors(embedder.fingerprint, inputs, vectors)
         known.update(zip(inputs, vectors, strict=True))
-    tools.vectors.replace_week(kind, record, frame, stacked(frame["text_hash"].to_list(), known, embedder.dim), week,
-                               embedder.fingerprint, embedder.dim, text_column)
+    tools.vectors.replace_week(
+        kind,
+        record,
+        frame,
+        stacked(frame["text_hash"].to_list(), known, embedder.dim),
+        week,
+        embedder.fingerprint,
+        embedder.dim,
+        text_column,
+    )
     # Committed vectors are remembered by the table itself.
     tools.memo.drop(embedder.fingerprint, wanted["text_hash"].to_list() if missing.height or remembered else [])
     return missing.height

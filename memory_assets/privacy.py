@@ -15,22 +15,49 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="privacy", kinds={"polars", "parquet"}, io_manager_key="lake",
-              owners=["team:privacy"], code_version="1")
-    def anonymized_interactions(context: dg.AssetExecutionContext, scored_interactions: pl.LazyFrame, raw_interactions: pl.LazyFrame,
-                                tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="privacy",
+        kinds={"polars", "parquet"},
+        io_manager_key="lake",
+        owners=["team:privacy"],
+        code_version="1",
+    )
+    def anonymized_interactions(
+        context: dg.AssetExecutionContext,
+        scored_interactions: pl.LazyFrame,
+        raw_interactions: pl.LazyFrame,
+        tools: dg.ResourceParam[Tools],
+    ) -> pl.DataFrame:
         """Interactions with names, contacts, ids and places replaced, opt-outs flagged, and a second look's findings counted."""
         from plugins.anonymizing import anonymize_week
 
         scored = dict(by_week(scored_interactions.collect()))
-        weeks = [anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym)
-                 for week, raw in by_week(raw_interactions.collect()) if week in scored]
+        weeks = [
+            anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym)
+            for week, raw in by_week(raw_interactions.collect())
+            if week in scored
+        ]
         clean = gathered("anonymized_interactions", weeks)
-        by = clean.group_by("week").agg(interactions=pl.len(), replaced=pl.col("n_replaced").sum(), residual=pl.col("residual").sum(),
-                                        opted_out=pl.col("opt_out").sum()).sort("week")
-        context.add_output_metadata({
-            "replaced": int(clean["n_replaced"].sum()), "residual": int(clean["residual"].sum()),
-            "opted_out": int(clean["opt_out"].sum()), "by_week": reports.table(by)})
+        by = (
+            clean.group_by("week")
+            .agg(
+                interactions=pl.len(),
+                replaced=pl.col("n_replaced").sum(),
+                residual=pl.col("residual").sum(),
+                opted_out=pl.col("opt_out").sum(),
+            )
+            .sort("week")
+        )
+        context.add_output_metadata(
+            {
+                "replaced": int(clean["n_replaced"].sum()),
+                "residual": int(clean["residual"].sum()),
+                "opted_out": int(clean["opt_out"].sum()),
+                "by_week": reports.table(by),
+            }
+        )
         return clean
 
     return anonymized_interactions
@@ -45,8 +72,14 @@ def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefiniti
 
         Those interactions themselves are never exported: datasets leave them out again.
         """
-        counts = anonymized_interactions.select(found=(pl.col("residual") > 0).sum(), total=pl.len()).collect().row(0, named=True)
-        return dg.AssetCheckResult(passed=counts["found"] <= 0.01 * counts["total"],
-                                   metadata={"interactions_with_residual": counts["found"], "interactions": counts["total"]})
+        counts = (
+            anonymized_interactions.select(found=(pl.col("residual") > 0).sum(), total=pl.len())
+            .collect()
+            .row(0, named=True)
+        )
+        return dg.AssetCheckResult(
+            passed=counts["found"] <= 0.01 * counts["total"],
+            metadata={"interactions_with_residual": counts["found"], "interactions": counts["total"]},
+        )
 
     return [no_residual_pii]

@@ -15,10 +15,18 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="quality", kinds={"polars", "parquet"}, io_manager_key="lake",
-              owners=["team:memory"], code_version="1")
-    def scored_interactions(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-                            ) -> pl.DataFrame:
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="quality",
+        kinds={"polars", "parquet"},
+        io_manager_key="lake",
+        owners=["team:memory"],
+        code_version="1",
+    )
+    def scored_interactions(
+        context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> pl.DataFrame:
         """Interactions of the week with a quality score in [0, 1], its components, emotion, topics and language."""
         from plugins.scoring import score_week
 
@@ -26,12 +34,23 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         weeks = [score_week(part, *plugins) for _, part in by_week(raw_interactions.collect())]
         scored = gathered("scored_interactions", weeks)
         emotions = scored.group_by("week", "emotion").agg(interactions=pl.len()).sort("week", "emotion")
-        topics = scored.explode("topics").drop_nulls("topics").group_by("topics").agg(
-            interactions=pl.len(), quality=pl.col("quality").mean()).sort("interactions", "topics", descending=[True, False])
-        context.add_output_metadata({
-            "interactions": scored.height, "mean_quality": float(scored["quality"].mean() or 0.0),  # type: ignore[arg-type]
-            "junk": int(scored["junk"].is_not_null().sum()), "quality": reports.histogram(scored["quality"], "quality"),
-            "emotions_by_week": reports.bars_by_week(emotions, "interactions", "emotion", "interactions"), "topics": reports.table(topics)})
+        topics = (
+            scored.explode("topics")
+            .drop_nulls("topics")
+            .group_by("topics")
+            .agg(interactions=pl.len(), quality=pl.col("quality").mean())
+            .sort("interactions", "topics", descending=[True, False])
+        )
+        context.add_output_metadata(
+            {
+                "interactions": scored.height,
+                "mean_quality": float(scored["quality"].mean() or 0.0),  # type: ignore[arg-type]
+                "junk": int(scored["junk"].is_not_null().sum()),
+                "quality": reports.histogram(scored["quality"], "quality"),
+                "emotions_by_week": reports.bars_by_week(emotions, "interactions", "emotion", "interactions"),
+                "topics": reports.table(topics),
+            }
+        )
         return scored
 
     return scored_interactions

@@ -15,8 +15,15 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="capture", kinds={"polars", "parquet"}, io_manager_key="lake",
-              owners=["team:memory"], code_version="1")
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="capture",
+        kinds={"polars", "parquet"},
+        io_manager_key="lake",
+        owners=["team:memory"],
+        code_version="1",
+    )
     def raw_interactions(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Utterances of the week as captured, grouped into interactions, with opt-outs and feedback as they stand now."""
         from plugins.interactions import snapshot
@@ -27,10 +34,16 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         weeks = [snapshot(part, tools.keys.pseudonym) for _, part in by_week(messages)]
         raw = gathered("raw_interactions", weeks)
         counts = raw.group_by("week", "role").agg(messages=pl.len()).sort("week", "role")
-        context.add_output_metadata({
-            "messages": raw.height, "sessions": raw["session_id"].n_unique(), "agents": raw["agent_id"].n_unique(),
-            "opted_out": int(raw["opt_out"].sum()), "messages_by_week": reports.bars_by_week(counts, "messages", "role", "messages"),
-            "by_week": reports.table(counts)})
+        context.add_output_metadata(
+            {
+                "messages": raw.height,
+                "sessions": raw["session_id"].n_unique(),
+                "agents": raw["agent_id"].n_unique(),
+                "opted_out": int(raw["opt_out"].sum()),
+                "messages_by_week": reports.bars_by_week(counts, "messages", "role", "messages"),
+                "by_week": reports.table(counts),
+            }
+        )
         return raw
 
     return raw_interactions

@@ -21,9 +21,15 @@ def histogram(values: pl.Series, label: str, bins: int = 20) -> dg.MarkdownMetad
     """Return a histogram of values in [0, 1]."""
     import altair as alt
 
-    counts = (pl.DataFrame({"bin": (values * bins).floor().clip(0, bins - 1) / bins}).group_by("bin").len().sort("bin"))
-    return picture(alt.Chart(alt.Data(values=counts.to_dicts())).mark_bar().encode(
-        x=alt.X("bin:Q", title=label, bin=alt.Bin(binned=True, step=1 / bins)), y=alt.Y("len:Q", title="interactions")))
+    counts = pl.DataFrame({"bin": (values * bins).floor().clip(0, bins - 1) / bins}).group_by("bin").len().sort("bin")
+    return picture(
+        alt.Chart(alt.Data(values=counts.to_dicts()))
+        .mark_bar()
+        .encode(
+            x=alt.X("bin:Q", title=label, bin=alt.Bin(binned=True, step=1 / bins)),
+            y=alt.Y("len:Q", title="interactions"),
+        )
+    )
 
 
 def bars_by_week(frame: pl.DataFrame, value: str, colour: str | None, title: str) -> dg.MarkdownMetadataValue:
@@ -40,15 +46,28 @@ def line(frame: pl.DataFrame, x: str, y: str, colour: str, title: str) -> dg.Mar
     """Return lines of ``y`` over ``x``, one per value of ``colour``."""
     import altair as alt
 
-    return picture(alt.Chart(alt.Data(values=frame.to_dicts())).mark_line(point=True).encode(
-        x=alt.X(f"{x}:Q", title=x), y=alt.Y(f"{y}:Q", title=title, scale=alt.Scale(zero=False)), color=alt.Color(f"{colour}:N")))
+    return picture(
+        alt.Chart(alt.Data(values=frame.to_dicts()))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X(f"{x}:Q", title=x),
+            y=alt.Y(f"{y}:Q", title=title, scale=alt.Scale(zero=False)),
+            color=alt.Color(f"{colour}:N"),
+        )
+    )
 
 
 def table(frame: pl.DataFrame, rows: int = 50) -> dg.TableMetadataValue:
     """Return a frame of aggregates as a table."""
-    records = [dg.TableRecord({key: _plain(value) for key, value in row.items()}) for row in frame.head(rows).to_dicts()]
-    schema = dg.TableSchema([dg.TableColumn(name, "float" if dtype.is_float() else "int" if dtype.is_integer() else "string")
-                             for name, dtype in frame.schema.items()])
+    records = [
+        dg.TableRecord({key: _plain(value) for key, value in row.items()}) for row in frame.head(rows).to_dicts()
+    ]
+    schema = dg.TableSchema(
+        [
+            dg.TableColumn(name, "float" if dtype.is_float() else "int" if dtype.is_integer() else "string")
+            for name, dtype in frame.schema.items()
+        ]
+    )
     return dg.MetadataValue.table(records=records, schema=schema)
 
 

@@ -26,7 +26,10 @@ def instance(settings: Settings) -> dg.DagsterInstance:
         shipped = Path(__file__).resolve().parent.parent / DAGSTER_YAML
         target = home / DAGSTER_YAML
         if not target.exists():
-            target.write_text(shipped.read_text(encoding="utf-8") if shipped.exists() else "telemetry:\n  enabled: false\n", encoding="utf-8")
+            target.write_text(
+                shipped.read_text(encoding="utf-8") if shipped.exists() else "telemetry:\n  enabled: false\n",
+                encoding="utf-8",
+            )
         os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
 
@@ -61,18 +64,28 @@ def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> d
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (first, last) in enumerate(spans):
-            tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last, "memory/job": "command"}
+            tags = {
+                "dagster/asset_partition_range_start": first,
+                "dagster/asset_partition_range_end": last,
+                "memory/job": "command",
+            }
             selection = [dg.AssetKey(name) for name in MEMORY]
             with quiet_logs(dagster):
-                result = job.execute_in_process(instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection)
+                result = job.execute_in_process(
+                    instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection
+                )
             finish(result)
             step((number + 1) / (len(spans) + 1), f"{first} to {last}")
         with quiet_logs(dagster):
             finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
         step(1.0, "analytics")
     tools = Tools(settings)
-    return {"message_vectors": tools.vectors.count("message_embeddings"), "episode_vectors": tools.vectors.count("episode_embeddings"),
-            "unsynced": tools.sync.unsynced(), "analytics": str(settings.warehouse_path)}
+    return {
+        "message_vectors": tools.vectors.count("message_embeddings"),
+        "episode_vectors": tools.vectors.count("episode_embeddings"),
+        "unsynced": tools.sync.unsynced(),
+        "analytics": str(settings.warehouse_path),
+    }
 
 
 def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:
@@ -94,23 +107,32 @@ def train_persona(settings: Settings, persona: str, week: str | None, step: Step
 
     tools = Tools(settings)
     if persona not in tools.store.personas():
-        raise StoreError(f"no agent {persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}")
+        raise StoreError(
+            f"no agent {persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}"
+        )
     defs = definitions_for(settings)
     key = persona if week is None else dg.MultiPartitionKey({"persona": persona, "week": week})
     name = "train_personality" if week is None else "train_episodic"
     with instance(settings) as dagster:
         register_personas(dagster, tools)
         with quiet_logs(dagster):
-            result = defs.resolve_job_def(name).execute_in_process(instance=dagster, partition_key=key, raise_on_error=False)
+            result = defs.resolve_job_def(name).execute_in_process(
+                instance=dagster, partition_key=key, raise_on_error=False
+            )
         finish(result)
     step(1.0)
     layer = "personality" if week is None else "episodic"
     rows = [row for row in tools.store.rows("adapters", persona_id=persona, layer=layer) if row["week"] == week]
     newest = max(rows, key=lambda row: row["created_at"])
-    return {"adapter_id": newest["adapter_id"], "status": newest["status"], "path": newest["path"], **json.loads(newest["metrics"])}
+    return {
+        "adapter_id": newest["adapter_id"],
+        "status": newest["status"],
+        "path": newest["path"],
+        **json.loads(newest["metrics"]),
+    }
 
 
-class quiet_logs:  # noqa: N801 - used as a function
+class quiet_logs:
     """Keep Dagster's log off the terminal; it is in the instance, where the UI shows it."""
 
     def __init__(self, dagster: dg.DagsterInstance) -> None:
@@ -142,7 +164,10 @@ def finish(result: Any) -> None:
         error = event.step_failure_data.error
         cause = error.cause if error is not None and error.cause is not None else error
         reasons.append(f"{event.step_key}: {cause.message.strip().splitlines()[0] if cause else 'failed'}")
-    checks = [f"{check.asset_key.to_user_string()}: check {check.check_name} failed" for check in result.get_asset_check_evaluations()
-              if not check.passed]
+    checks = [
+        f"{check.asset_key.to_user_string()}: check {check.check_name} failed"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]
     what = "; ".join([*reasons, *checks]) or "the run failed"
     raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `make ui`)")

@@ -10,5 +10,13 @@ def build(jobs: dict[str, Any]) -> list[Any]:
 
     The hours after midnight leave time for messages that arrive late.
     """
-    return [dg.build_schedule_from_partitioned_job(jobs["weekly_build"], name="weekly_build_schedule", hour_of_day=3, minute_of_hour=15,
-                                                   day_of_week=1, default_status=dg.DefaultScheduleStatus.STOPPED)]
+    return [
+        dg.build_schedule_from_partitioned_job(
+            jobs["weekly_build"],
+            name="weekly_build_schedule",
+            hour_of_day=3,
+            minute_of_hour=15,
+            day_of_week=1,
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+        )
+    ]

@@ -17,14 +17,26 @@ MAX_ATTEMPTS = 3
 def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
     """Return the sensors."""
 
-    @dg.sensor(job=jobs["sync"], minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.STOPPED,
-               description="Starts a sync of every week that holds unsynced messages of an agent and user with 25 or more of them.")
-    def unsynced_messages_sensor(context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]) -> dg.SensorResult | dg.SkipReason:
+    @dg.sensor(
+        job=jobs["sync"],
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Starts a sync of every week that holds unsynced messages of an agent and user with 25 or more of them.",
+    )
+    def unsynced_messages_sensor(
+        context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> dg.SensorResult | dg.SkipReason:
         return evaluate(context.instance, tools)
 
-    @dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED, job=jobs["train_personality"],
-               description="Adds a partition for every agent that has spoken.")
-    def persona_sensor(context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]) -> dg.SensorResult | dg.SkipReason:
+    @dg.sensor(
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        job=jobs["train_personality"],
+        description="Adds a partition for every agent that has spoken.",
+    )
+    def persona_sensor(
+        context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> dg.SensorResult | dg.SkipReason:
         new = sorted(set(tools.store.personas()) - set(context.instance.get_dynamic_partitions("persona")))
         if not new:
             return dg.SkipReason("no new persona")
@@ -51,8 +63,9 @@ def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg
         if attempts >= MAX_ATTEMPTS:
             notes.append(f"{item.week}: {attempts} runs did not sync it, waiting for a new message; see their logs")
             continue
-        requests.append(dg.RunRequest(run_key=f"{item.week}:{item.watermark}:{attempts}", partition_key=item.week, tags=tags))
+        requests.append(
+            dg.RunRequest(run_key=f"{item.week}:{item.watermark}:{attempts}", partition_key=item.week, tags=tags)
+        )
     if not requests:
         return dg.SkipReason("; ".join(notes))
     return dg.SensorResult(run_requests=requests)
-

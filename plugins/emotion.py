@@ -30,16 +30,21 @@ class LexiconEmotion(Emotion):
         negated = any_of(data["negations"])[4:]
         text = pl.col("text")
         counts = {
-            name: (text.str.count_matches(any_of(spec["words"])).cast(pl.Float64)
-                   - text.str.count_matches(f"(?i){negated}\\s+(?:\\w+\\s+)?{any_of(spec['words'])[4:]}")).clip(lower_bound=0)
-            for name, spec in sorted(classes.items())}
+            name: (
+                text.str.count_matches(any_of(spec["words"])).cast(pl.Float64)
+                - text.str.count_matches(f"(?i){negated}\\s+(?:\\w+\\s+)?{any_of(spec['words'])[4:]}")
+            ).clip(lower_bound=0)
+            for name, spec in sorted(classes.items())
+        }
         frame = texts.select(
-            "id", text.str.count_matches(any_of(data["intensifiers"])).alias("_intense"),
+            "id",
+            text.str.count_matches(any_of(data["intensifiers"])).alias("_intense"),
             text.str.count_matches("!").clip(upper_bound=3).alias("_marks"),
             text.str.count_matches(r"\b\p{Lu}{3,}\b").clip(upper_bound=3).alias("_shouts"),
             text.str.count_matches(any_of(data["positive"])).alias("_positive"),
             text.str.count_matches(any_of(data["negative"])).alias("_negative"),
-            **counts)
+            **counts,
+        )
         names = sorted(classes)
         total = pl.sum_horizontal(names)
         top = pl.max_horizontal(names)
@@ -48,9 +53,19 @@ class LexiconEmotion(Emotion):
             emotion = pl.when((top > 0) & (pl.col(name) == top)).then(pl.lit(name)).otherwise(emotion)
         felt = pl.sum_horizontal([pl.col(name) * classes[name]["valence"] for name in names])
         plain = 0.5 * (pl.col("_positive").cast(pl.Float64) - pl.col("_negative").cast(pl.Float64))
-        stirred = pl.sum_horizontal([pl.col(name) * classes[name]["arousal"] for name in names]) / total.clip(lower_bound=1)
-        arousal = 0.15 + 0.7 * stirred + 0.05 * pl.col("_intense").clip(upper_bound=3) + 0.05 * (pl.col("_marks") + pl.col("_shouts"))
+        stirred = pl.sum_horizontal([pl.col(name) * classes[name]["arousal"] for name in names]) / total.clip(
+            lower_bound=1
+        )
+        arousal = (
+            0.15
+            + 0.7 * stirred
+            + 0.05 * pl.col("_intense").clip(upper_bound=3)
+            + 0.05 * (pl.col("_marks") + pl.col("_shouts"))
+        )
         weight = (total + 0.5 * (pl.col("_positive") + pl.col("_negative"))).clip(lower_bound=1)
         return frame.select(
-            "id", emotion=emotion, arousal=arousal.clip(0, 1).round(4),
-            valence=((felt + plain) / weight).clip(-1, 1).round(4))
+            "id",
+            emotion=emotion,
+            arousal=arousal.clip(0, 1).round(4),
+            valence=((felt + plain) / weight).clip(-1, 1).round(4),
+        )

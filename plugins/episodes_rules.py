@@ -12,16 +12,79 @@ from plugins.lexicon import any_of, content_words
 from records.ids import content_id
 from records.memory import Episodes
 
-DISCLOSURE = ["my mom", "my dad", "my mother", "my father", "my sister", "my brother", "secret", "never told", "honestly", "confess*",
-              "to tell you", "diagnos*", "mi madre", "mi padre", "mi hermana", "mi hermano", "secreto", "nunca le he contado", "la verdad es que",
-              "confes*", "contarte", "i feel", "me siento", "mi abuela", "mi abuelo", "my grandm*", "my grandf*", "lost my", "he perdido"]
-DECISION = ["decided", "i will", "i'm going to", "promise*", "i quit", "said yes", "moved", "accepted", "he decidido", "decidí", "voy a",
-            "prometo", "lo dejo", "he aceptado", "me mudo", "me he mudado", "me mudé", "i moved", "signed", "firm[éo]"]
-TYPES = (  # the first that fits; sets of emotions, and words
+DISCLOSURE = [
+    "my mom",
+    "my dad",
+    "my mother",
+    "my father",
+    "my sister",
+    "my brother",
+    "secret",
+    "never told",
+    "honestly",
+    "confess*",
+    "to tell you",
+    "diagnos*",
+    "mi madre",
+    "mi padre",
+    "mi hermana",
+    "mi hermano",
+    "secreto",
+    "nunca le he contado",
+    "la verdad es que",
+    "confes*",
+    "contarte",
+    "i feel",
+    "me siento",
+    "mi abuela",
+    "mi abuelo",
+    "my grandm*",
+    "my grandf*",
+    "lost my",
+    "he perdido",
+]
+DECISION = [
+    "decided",
+    "i will",
+    "i'm going to",
+    "promise*",
+    "i quit",
+    "said yes",
+    "moved",
+    "accepted",
+    "he decidido",
+    "decidí",
+    "voy a",
+    "prometo",
+    "lo dejo",
+    "he aceptado",
+    "me mudo",
+    "me he mudado",
+    "me mudé",
+    "i moved",
+    "signed",
+    "firm[éo]",
+]
+TYPES: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (  # the first that fits; sets of emotions, and words
     ("decision", (), DECISION),
     ("conflict", ("anger", "disgust"), ["argu*", "fight", "fought", "discut*", "pele*"]),
     ("support", ("sadness", "fear"), []),
-    ("celebration", (), ["birthday", "congrat*", "celebrat*", "won", "cumple*", "enhorabuena", "felicidades", "ganamos", "gané", "celebr*"]),
+    (
+        "celebration",
+        (),
+        [
+            "birthday",
+            "congrat*",
+            "celebrat*",
+            "won",
+            "cumple*",
+            "enhorabuena",
+            "felicidades",
+            "ganamos",
+            "gané",
+            "celebr*",
+        ],
+    ),
     ("disclosure", (), DISCLOSURE),
     ("plan", (), ["plan*", "next week", "tomorrow", "mañana", "la semana que viene"]),
 )
@@ -61,51 +124,104 @@ class RuleEpisodes(EpisodeExtractor):
         """Return one row per segment with its aggregates and its interactions' texts."""
         gap = (pl.col("started_at") - pl.col("occurred_at").shift(1)).dt.total_minutes() > self.config.gap_minutes
         frame = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id").with_columns(
-            _part=gap.fill_null(value=False).cast(pl.Int64).cum_sum().over("session_id"))
+            _part=gap.fill_null(value=False).cast(pl.Int64).cum_sum().over("session_id")
+        )
         frame = frame.with_columns(_chunk=pl.int_range(pl.len()).over("session_id", "_part") // self.config.longest)
         text = pl.concat_str("input_text", "output_text", separator="\n").str.strip_chars("\n")
-        return frame.with_columns(
-            _text=text, _segment=pl.concat_str("session_id", "_part", "_chunk", separator="\x1f"),
-            _disclosed=text.str.count_matches(any_of(DISCLOSURE)), _decided=text.str.count_matches(any_of(DECISION)),
-            _words=text.str.count_matches(r"\w+"), _named=text.str.count_matches(r"[a-záéíóúñ,] \p{Lu}\p{Ll}{2,}"),
-        ).group_by("_segment", maintain_order=True).agg(
-            pl.col("agent_id", "user_id", "user_key", "session_id", "week").first(),
-            pl.col("started_at").min(), pl.col("occurred_at").max().alias("ended_at"),
-            pl.col("turn_first").min(), pl.col("turn_last").max(),
-            _flat("participants").unique().sort(), _flat("source_message_ids").unique(maintain_order=True),
-            pl.col("arousal").max(), pl.col("arousal").mean().alias("_mean_arousal"), pl.col("valence").mean(),
-            pl.col("valence").abs().max().alias("_felt"), pl.col("quality").mean(), pl.col("emotion").alias("_emotions"),
-            _flat("topics").alias("_topics"), pl.col("_text"), pl.col("_disclosed", "_decided", "_words", "_named").sum(),
-            pl.col("junk").is_not_null().mean().alias("_junk"))
+        return (
+            frame.with_columns(
+                _text=text,
+                _segment=pl.concat_str("session_id", "_part", "_chunk", separator="\x1f"),
+                _disclosed=text.str.count_matches(any_of(DISCLOSURE)),
+                _decided=text.str.count_matches(any_of(DECISION)),
+                _words=text.str.count_matches(r"\w+"),
+                _named=text.str.count_matches(r"[a-záéíóúñ,] \p{Lu}\p{Ll}{2,}"),
+            )
+            .group_by("_segment", maintain_order=True)
+            .agg(
+                pl.col("agent_id", "user_id", "user_key", "session_id", "week").first(),
+                pl.col("started_at").min(),
+                pl.col("occurred_at").max().alias("ended_at"),
+                pl.col("turn_first").min(),
+                pl.col("turn_last").max(),
+                _flat("participants").unique().sort(),
+                _flat("source_message_ids").unique(maintain_order=True),
+                pl.col("arousal").max(),
+                pl.col("arousal").mean().alias("_mean_arousal"),
+                pl.col("valence").mean(),
+                pl.col("valence").abs().max().alias("_felt"),
+                pl.col("quality").mean(),
+                pl.col("emotion").alias("_emotions"),
+                _flat("topics").alias("_topics"),
+                pl.col("_text"),
+                pl.col("_disclosed", "_decided", "_words", "_named").sum(),
+                pl.col("junk").is_not_null().mean().alias("_junk"),
+            )
+        )
 
     def _kept(self, segments: pl.DataFrame) -> pl.DataFrame:
         importance = (
-            0.08 + 0.22 * pl.col("arousal") + 0.2 * pl.col("_felt") + 0.18 * _saturating("_disclosed", 1.5)
-            + 0.12 * _saturating("_decided", 1.5) + 0.1 * _saturating("_named", 4)
-            + 0.1 * _saturating("_words", 150) + 0.1 * pl.col("quality") - 0.3 * pl.col("_junk"))
+            0.08
+            + 0.22 * pl.col("arousal")
+            + 0.2 * pl.col("_felt")
+            + 0.18 * _saturating("_disclosed", 1.5)
+            + 0.12 * _saturating("_decided", 1.5)
+            + 0.1 * _saturating("_named", 4)
+            + 0.1 * _saturating("_words", 150)
+            + 0.1 * pl.col("quality")
+            - 0.3 * pl.col("_junk")
+        )
         company = pl.col("participants").list.len() >= 2
         config = self.config
         return segments.with_columns(importance=importance.clip(0, 1).round(4)).filter(
-            (pl.col("importance") > config.min_importance) | (pl.col("arousal") > config.min_arousal)
-            | (company & (pl.col("importance") > config.min_shared_importance)))
+            (pl.col("importance") > config.min_importance)
+            | (pl.col("arousal") > config.min_arousal)
+            | (company & (pl.col("importance") > config.min_shared_importance))
+        )
 
     def _episode(self, row: dict[str, Any], keywords: list[str]) -> dict[str, Any]:
         felt = Counter(emotion for emotion in row["_emotions"] if emotion != "neutral")
         dominant = min(felt, key=lambda name: (-felt[name], name)) if felt else "neutral"
         text = "\n".join(row["_text"])
         # In a world each answer's input repeats what others heard before: every sentence counts once.
-        sentences = list(dict.fromkeys(s.strip() for s in SENTENCE.split(text) if len(s.strip()) > 8)) or [text.strip()[:200] or "…"]
+        sentences = list(dict.fromkeys(s.strip() for s in SENTENCE.split(text) if len(s.strip()) > 8)) or [
+            text.strip()[:200] or "…"
+        ]
         best = sorted(range(len(sentences)), key=lambda i: (-_weight(sentences[i], keywords), i))
         event = sentences[best[0]][:400]
         summary = " ".join(sentences[i] for i in sorted(best[:3]))[:800]
         topics = Counter(row["_topics"])
         return {
             "episode_id": content_id("e", *row["source_message_ids"], self.fingerprint),
-            **{name: row[name] for name in ("agent_id", "user_id", "user_key", "session_id", "week", "started_at", "ended_at",
-                                            "turn_first", "turn_last", "participants", "importance", "arousal", "source_message_ids")},
-            "type": episode_type(text, dominant), "title": _title(event), "event": event, "summary": summary, "location": None,
-            "valence": round(row["valence"], 4), "dominant_emotion": dominant, "keywords": keywords,
-            "tags": sorted(topics, key=lambda name: (-topics[name], name))[:4], "extracted_by": self.fingerprint}
+            **{
+                name: row[name]
+                for name in (
+                    "agent_id",
+                    "user_id",
+                    "user_key",
+                    "session_id",
+                    "week",
+                    "started_at",
+                    "ended_at",
+                    "turn_first",
+                    "turn_last",
+                    "participants",
+                    "importance",
+                    "arousal",
+                    "source_message_ids",
+                )
+            },
+            "type": episode_type(text, dominant),
+            "title": _title(event),
+            "event": event,
+            "summary": summary,
+            "location": None,
+            "valence": round(row["valence"], 4),
+            "dominant_emotion": dominant,
+            "keywords": keywords,
+            "tags": sorted(topics, key=lambda name: (-topics[name], name))[:4],
+            "extracted_by": self.fingerprint,
+        }
 
 
 def _saturating(column: str, scale: float) -> pl.Expr:
@@ -144,13 +260,23 @@ def _keywords(segments: pl.DataFrame, most: int = 8) -> dict[str, list[str]]:
     """Return segment to the words that set it apart from the agent's other segments (TF-IDF), ties alphabetically."""
     if segments.is_empty():
         return {}
-    words = segments.select("_segment", "agent_id", pl.col("_text").list.join("\n")).select(
-        "_segment", "agent_id", word=content_words("_text")).explode("word").drop_nulls("word")
+    words = (
+        segments.select("_segment", "agent_id", pl.col("_text").list.join("\n"))
+        .select("_segment", "agent_id", word=content_words("_text"))
+        .explode("word")
+        .drop_nulls("word")
+    )
     total = segments.group_by("agent_id").agg(_n=pl.len())
     spread = words.group_by("agent_id", "word").agg(_df=pl.len())
-    ranked = (words.join(spread, on=["agent_id", "word"]).join(total, on="agent_id")
-              .with_columns(_w=((1 + pl.col("_n")) / pl.col("_df")).log() * pl.col("word").str.len_chars().clip(upper_bound=8))
-              .sort("_segment", "_w", "word", descending=[False, True, False])
-              .group_by("_segment", maintain_order=True).agg(pl.col("word").head(most)))
+    ranked = (
+        words.join(spread, on=["agent_id", "word"])
+        .join(total, on="agent_id")
+        .with_columns(
+            _w=((1 + pl.col("_n")) / pl.col("_df")).log() * pl.col("word").str.len_chars().clip(upper_bound=8)
+        )
+        .sort("_segment", "_w", "word", descending=[False, True, False])
+        .group_by("_segment", maintain_order=True)
+        .agg(pl.col("word").head(most))
+    )
     found = {row[0]: row[1] for row in ranked.iter_rows()}
     return {segment: found.get(segment, []) for segment in segments["_segment"]}

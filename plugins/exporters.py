@@ -43,4 +43,6 @@ class AlpacaExporter(Exporter):
             messages = json.loads(raw)
             system = next((m["content"] for m in messages if m["role"] == "system"), "")
             before = "\n".join(m["content"] for m in messages[:-1] if m["role"] != "system")
-            yield json.dumps({"instruction": system, "input": before, "output": messages[-1]["content"]}, ensure_ascii=False)
+            yield json.dumps(
+                {"instruction": system, "input": before, "output": messages[-1]["content"]}, ensure_ascii=False
+            )

@@ -15,20 +15,28 @@ NAME = r"(?P<value>[A-ZÁÉÍÓÚÑ][\wáéíóúñ'’-]+(?:\s(?:de\s(?:la\s)?)
 PLACE = r"(?P<value>[A-ZÁÉÍÓÚÑ][\wáéíóúñ'’-]+(?:\s(?:de\s)?[A-ZÁÉÍÓÚÑ][\wáéíóúñ'’-]+){0,2})"
 THING = r"(?P<value>[^.,;:!?¿¡\n()]{2,60}?)(?=\s+(?:and|but|because|so|when|since|y|pero|porque|aunque|cuando|que\sme)\b|[.,;:!?\n()]|$)"
 REST = r"(?P<value>[^.;!?\n]{3,90})"
-KIN_EN = (r"(?P<kin>sister|brother|mom|mum|mother|dad|father|wife|husband|son|daughter|girlfriend|boyfriend|partner|cousin|aunt|"
-          r"uncle|grandma|grandmother|grandpa|grandfather|niece|nephew|best friend|friend|boss|roommate|neighbou?r)")
-KIN_ES = (r"(?P<kin>hermana|hermano|madre|mamá|padre|papá|mujer|esposa|marido|hijo|hija|novia|novio|pareja|prima|primo|tía|tío|"
-          r"abuela|abuelo|sobrina|sobrino|mejor amiga|mejor amigo|amiga|amigo|jefa|jefe|compañera de piso|compañero de piso|vecina|vecino)")
+KIN_EN = (
+    r"(?P<kin>sister|brother|mom|mum|mother|dad|father|wife|husband|son|daughter|girlfriend|boyfriend|partner|cousin|aunt|"
+    r"uncle|grandma|grandmother|grandpa|grandfather|niece|nephew|best friend|friend|boss|roommate|neighbou?r)"
+)
+KIN_ES = (
+    r"(?P<kin>hermana|hermano|madre|mamá|padre|papá|mujer|esposa|marido|hijo|hija|novia|novio|pareja|prima|primo|tía|tío|"
+    r"abuela|abuelo|sobrina|sobrino|mejor amiga|mejor amigo|amiga|amigo|jefa|jefe|compañera de piso|compañero de piso|vecina|vecino)"
+)
 PET_EN = r"(?P<kin>dog|cat|puppy|kitten|parrot|hamster|rabbit|horse)"
 PET_ES = r"(?P<kin>perro|perra|perrita|perrito|gato|gata|gatito|gatita|loro|hámster|conejo|caballo)"
-JOB_EN = (r"(?P<value>(?:[a-z]+(?:-[a-z]+)?\s){0,2}(?:nurse|doctor|teacher|engineer|developer|programmer|designer|student|lawyer|chef|cook|"
-          r"writer|artist|musician|baker|waiter|waitress|accountant|architect|electrician|plumber|driver|pilot|vet|dentist|scientist|"
-          r"researcher|journalist|photographer|barista|librarian|mechanic|firefighter|police officer|manager|freelancer|carpenter|"
-          r"farmer|sailor|fisherman|translator|therapist|psychologist|pharmacist|tailor|historian|curator|gardener|social worker))")
-JOB_ES = (r"(?P<value>(?:enfermer[oa]|médic[oa]|doctora?|profesora?|profe|maestr[oa]|ingenier[oa]|programadora?|diseñadora?|estudiante|"
-          r"abogad[oa]|cociner[oa]|escritora?|artista|músic[oa]|panader[oa]|camarer[oa]|contable|arquitect[oa]|electricista|fontaner[oa]|"
-          r"conductora?|piloto|veterinari[oa]|dentista|científic[oa]|periodista|fotógraf[oa]|bibliotecari[oa]|mecánic[oa]|bomber[oa]|"
-          r"policía|carpinter[oa]|pescadora?|traductora?|psicólog[oa]|farmacéutic[oa]|jardiner[oa]|ilustradora?)(?:\sde\s[a-záéíóúñ]+)?)")
+JOB_EN = (
+    r"(?P<value>(?:[a-z]+(?:-[a-z]+)?\s){0,2}(?:nurse|doctor|teacher|engineer|developer|programmer|designer|student|lawyer|chef|cook|"
+    r"writer|artist|musician|baker|waiter|waitress|accountant|architect|electrician|plumber|driver|pilot|vet|dentist|scientist|"
+    r"researcher|journalist|photographer|barista|librarian|mechanic|firefighter|police officer|manager|freelancer|carpenter|"
+    r"farmer|sailor|fisherman|translator|therapist|psychologist|pharmacist|tailor|historian|curator|gardener|social worker))"
+)
+JOB_ES = (
+    r"(?P<value>(?:enfermer[oa]|médic[oa]|doctora?|profesora?|profe|maestr[oa]|ingenier[oa]|programadora?|diseñadora?|estudiante|"
+    r"abogad[oa]|cociner[oa]|escritora?|artista|músic[oa]|panader[oa]|camarer[oa]|contable|arquitect[oa]|electricista|fontaner[oa]|"
+    r"conductora?|piloto|veterinari[oa]|dentista|científic[oa]|periodista|fotógraf[oa]|bibliotecari[oa]|mecánic[oa]|bomber[oa]|"
+    r"policía|carpinter[oa]|pescadora?|traductora?|psicólog[oa]|farmacéutic[oa]|jardiner[oa]|ilustradora?)(?:\sde\s[a-záéíóúñ]+)?)"
+)
 
 # category, key, stated (False: denied), confidence, pattern. `{kin}` in a key is the relation named in the text.
 RULES: tuple[tuple[str, str, bool, float, str], ...] = (
@@ -39,68 +47,280 @@ RULES: tuple[tuple[str, str, bool, float, str], ...] = (
     ("age", "age", True, 0.95, r"(?i)\b(?:tengo|he cumplido|cumplo|cumplí)\s+(?P<value>\d{1,2})\s+años"),
     ("age", "birthday", True, 0.9, r"(?i)\bmy birthday is\s+(?:on\s+)?(?P<value>(?:the\s)?[\w ]{3,20}?)(?=[.,!?]|$)"),
     ("age", "birthday", True, 0.9, r"(?i)\bmi cumple(?:años)?\s+(?:es|cae)\s+(?:el\s+)?(?P<value>\d{1,2} de \w+)"),
-    ("home", "city", True, 0.9, rf"(?i:(?:\bI(?:'ve|’ve| have)?\s|^)(?:just |recently |finally |also )*(?:moved|relocated) (?:back )?to)\s+{PLACE}"),
-    ("home", "city", True, 0.9, rf"(?i:\bI (?:currently |now |still )?live in|\bI(?:'m|’m| am) living in|\bI(?:'m|’m| am) based in)\s+{PLACE}"),
-    ("home", "city", True, 0.9, rf"(?i:\b(?:me (?:he )?mud[éa]d?o?|me mudé|me he mudado|nos mudamos|me acabo de mudar) a)\s+{PLACE}"),
+    (
+        "home",
+        "city",
+        True,
+        0.9,
+        rf"(?i:(?:\bI(?:'ve|’ve| have)?\s|^)(?:just |recently |finally |also )*(?:moved|relocated) (?:back )?to)\s+{PLACE}",
+    ),
+    (
+        "home",
+        "city",
+        True,
+        0.9,
+        rf"(?i:\bI (?:currently |now |still )?live in|\bI(?:'m|’m| am) living in|\bI(?:'m|’m| am) based in)\s+{PLACE}",
+    ),
+    (
+        "home",
+        "city",
+        True,
+        0.9,
+        rf"(?i:\b(?:me (?:he )?mud[éa]d?o?|me mudé|me he mudado|nos mudamos|me acabo de mudar) a)\s+{PLACE}",
+    ),
     ("home", "city", True, 0.9, rf"(?i:\b(?:ahora |ya )?(?:vivo|estoy viviendo|resido) en)\s+{PLACE}"),
-    ("home", "city", False, 0.9, rf"(?i:\bI (?:don't|do not|no longer) live in|\bya no vivo en)\s+{PLACE}(?:\s+anymore)?"),
+    (
+        "home",
+        "city",
+        False,
+        0.9,
+        rf"(?i:\bI (?:don't|do not|no longer) live in|\bya no vivo en)\s+{PLACE}(?:\s+anymore)?",
+    ),
     ("home", "lives_with", True, 0.8, r"(?i)\b(?:I live with|vivo con)\s+" + THING),
-    ("origin", "origin", True, 0.9, rf"(?i:\bI(?:'m|’m| am) (?:originally )?from|\bI grew up in|\bI was born in)\s+{PLACE}"),
+    (
+        "origin",
+        "origin",
+        True,
+        0.9,
+        rf"(?i:\bI(?:'m|’m| am) (?:originally )?from|\bI grew up in|\bI was born in)\s+{PLACE}",
+    ),
     ("origin", "origin", True, 0.9, rf"(?i:\b(?:soy|vengo) de|\bnací en|\bme crié en)\s+{PLACE}"),
     ("work", "job", True, 0.85, rf"(?i)\b(?:I(?:'m|’m| am) (?:now )?an?|I work as an?)\s+{JOB_EN}\b"),
-    ("work", "job", True, 0.85, rf"(?i)\b(?:(?<!no )soy|trabajo (?:de|como)|ahora soy|curro de)\s+(?:una?\s+)?{JOB_ES}\b"),
+    (
+        "work",
+        "job",
+        True,
+        0.85,
+        rf"(?i)\b(?:(?<!no )soy|trabajo (?:de|como)|ahora soy|curro de)\s+(?:una?\s+)?{JOB_ES}\b",
+    ),
     ("work", "employer", True, 0.8, rf"(?i:\bI (?:now |just started to )?work (?:at|for))\s+(?:the |a |an )?{THING}"),
     ("work", "employer", True, 0.8, rf"(?i:\b(?:trabajo|curro) (?:en|para))\s+(?:el |la |un |una )?{THING}"),
-    ("work", "new_job", True, 0.75, r"(?i)\bI (?:just )?(?:got|started|found) (?P<value>a (?:new )?(?:job|internship|position)[^.,!?]{0,40})"),
-    ("work", "new_job", True, 0.75, r"(?i)\b(?:he (?:conseguido|encontrado|empezado)|empecé|empiezo|conseguí) (?P<value>(?:un |el )?(?:nuevo )?(?:trabajo|curro|empleo)[^.,!?]{0,40})"),
-    ("work", "lost_job", True, 0.85, r"(?i)(?P<value>\bI (?:got|was) (?:fired|laid off)|\bI (?:just )?quit my job|\bme (?:han despedido|despidieron|echaron del trabajo)|\bhe dejado (?:el|mi) (?:trabajo|curro))"),
+    (
+        "work",
+        "new_job",
+        True,
+        0.75,
+        r"(?i)\bI (?:just )?(?:got|started|found) (?P<value>a (?:new )?(?:job|internship|position)[^.,!?]{0,40})",
+    ),
+    (
+        "work",
+        "new_job",
+        True,
+        0.75,
+        r"(?i)\b(?:he (?:conseguido|encontrado|empezado)|empecé|empiezo|conseguí) (?P<value>(?:un |el )?(?:nuevo )?(?:trabajo|curro|empleo)[^.,!?]{0,40})",
+    ),
+    (
+        "work",
+        "lost_job",
+        True,
+        0.85,
+        r"(?i)(?P<value>\bI (?:got|was) (?:fired|laid off)|\bI (?:just )?quit my job|\bme (?:han despedido|despidieron|echaron del trabajo)|\bhe dejado (?:el|mi) (?:trabajo|curro))",
+    ),
     ("work", "studies", True, 0.8, r"(?i)\b(?:I study|I'm studying|I am studying|estudio|estoy estudiando)\s+" + THING),
-    ("like", "likes", True, 0.8, r"(?i)\bI (?:really |absolutely |just )?(?:love|adore|enjoy|like)\s+(?!it\b|that\b|this\b|you\b|to think|how\b|when\b|the way)" + THING),
-    ("like", "likes", True, 0.8, r"(?i)(?<!no )\bme (?:encantan?|gustan?|flipan?|chiflan?|apasionan?)\s+(?:mucho\s+)?(?!que\b|esto\b|eso\b|cómo\b)" + THING),
+    (
+        "like",
+        "likes",
+        True,
+        0.8,
+        r"(?i)\bI (?:really |absolutely |just )?(?:love|adore|enjoy|like)\s+(?!it\b|that\b|this\b|you\b|to think|how\b|when\b|the way)"
+        + THING,
+    ),
+    (
+        "like",
+        "likes",
+        True,
+        0.8,
+        r"(?i)(?<!no )\bme (?:encantan?|gustan?|flipan?|chiflan?|apasionan?)\s+(?:mucho\s+)?(?!que\b|esto\b|eso\b|cómo\b)"
+        + THING,
+    ),
     ("like", "favourite", True, 0.9, r"(?i)\bmy favou?rite (?P<kin>[a-z]+(?: [a-z]+)?) (?:is|are)\s+" + THING),
-    ("like", "favourite", True, 0.9, r"(?i)\bmi (?P<kin>[a-záéíóúñ]+) (?:favorit[oa]|preferid[oa]) (?:es|son)\s+" + THING),
-    ("dislike", "dislikes", True, 0.85, r"(?i)\bI (?:really |absolutely )?(?:hate|can't stand|cannot stand|don't like|do not like|dislike)\s+(?!it\b|that\b|this\b|you\b|when\b|how\b)" + THING),
-    ("dislike", "dislikes", True, 0.85, r"(?i)\b(?:odio|detesto|no soporto|no aguanto|no me gustan?)\s+(?!que\b|esto\b|eso\b)" + THING),
-    ("health", "allergy", True, 0.95, r"(?i)\b(?:I(?:'m|’m| am) allergic to|soy alérgic[oa] a(?:l)?|tengo alergia a(?:l)?)\s+(?:la |las |los |el )?" + THING),
-    ("health", "condition", True, 0.85, r"(?i)\b(?:I have|I've got|I was diagnosed with|tengo|me han diagnosticado|me diagnosticaron)\s+(?:an? |una? )?(?P<value>(?:chronic |type \d )?(?:diabetes|asthma|migraines?|insomnia|anxiety|depression|adhd|arthritis|epilepsy|asma|migrañas?|insomnio|ansiedad|depresión|tdah|artritis|epilepsia))"),
-    ("health", "diet", True, 0.85, r"(?i)\b(?:I(?:'m|’m| am)|I became|I've gone|soy|me he hecho|me hice)\s+(?:a |an )?(?P<value>vegan[oa]?|vegetarian[oa]?|celiac|celíac[oa]|coeliac|lactose intolerant|intolerante a la lactosa)\b"),
-    ("health", "injury", True, 0.8, r"(?i)\b(?:I (?:broke|sprained|tore|hurt)|me (?:he )?(?:rompí|roto|torcí|torcido|lesioné|lesionado))\s+(?P<value>(?:my|mi|el|la)\s+\w+)"),
-    ("plan", "plan", True, 0.75, r"(?i)\bI(?:'m|’m| am) (?:going|planning|hoping) to\s+(?!be (?:honest|fair)|say|tell you|ask)" + REST),
-    ("plan", "plan", True, 0.75, r"(?i)\b(?:voy a|vamos a|quiero|pienso|planeo)\s+(?=(?:ir|viajar|mudarme|empezar|estudiar|comprar|correr|aprender|dejar|presentarme|casarme|adoptar|montar|visitar|apuntarme|hacer)\b)" + REST),
-    ("plan", "appointment", True, 0.8, r"(?i)\b(?:I have|I've got|tengo)\s+(?P<value>(?:an? |una? |el |la )(?:exam|interview|appointment|flight|concert|marathon|race|surgery|biopsy|examen|entrevista|cita|vuelo|concierto|maratón|carrera|operación)\b[^.;!?\n]{0,50})"),
-    ("possession", "has", True, 0.75, r"(?i)\bI (?:just |finally )?(?:bought|got myself)\s+(?P<value>(?:an? |my first )[^.,;!?\n]{3,40})"),
-    ("possession", "has", True, 0.75, r"(?i)\b(?:me (?:he )?(?:compré|comprado)|acabo de comprarme)\s+(?P<value>(?:una? |mi primer[a]? )[^.,;!?\n]{3,40})"),
-    ("routine", "routine", True, 0.75, r"(?i)\b(?P<value>(?:every (?:morning|day|night|evening|weekend|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\s+I\s+[^.,;!?\n]{3,50})"),
-    ("routine", "routine", True, 0.75, r"(?i)\b(?P<value>(?:todos los (?:días|lunes|martes|miércoles|jueves|viernes|sábados|domingos|fines de semana)|todas las (?:mañanas|noches|tardes)|cada (?:mañana|noche|lunes|domingo|sábado))\s+[^.,;!?\n]{3,50})"),
-    ("pet", "{kin}.name", True, 0.9, rf"(?i:\bmy|\bour)\s+(?i:{PET_EN})(?i:'s name is| is called| is named|,)?\s+{NAME}"),
+    (
+        "like",
+        "favourite",
+        True,
+        0.9,
+        r"(?i)\bmi (?P<kin>[a-záéíóúñ]+) (?:favorit[oa]|preferid[oa]) (?:es|son)\s+" + THING,
+    ),
+    (
+        "dislike",
+        "dislikes",
+        True,
+        0.85,
+        r"(?i)\bI (?:really |absolutely )?(?:hate|can't stand|cannot stand|don't like|do not like|dislike)\s+(?!it\b|that\b|this\b|you\b|when\b|how\b)"
+        + THING,
+    ),
+    (
+        "dislike",
+        "dislikes",
+        True,
+        0.85,
+        r"(?i)\b(?:odio|detesto|no soporto|no aguanto|no me gustan?)\s+(?!que\b|esto\b|eso\b)" + THING,
+    ),
+    (
+        "health",
+        "allergy",
+        True,
+        0.95,
+        r"(?i)\b(?:I(?:'m|’m| am) allergic to|soy alérgic[oa] a(?:l)?|tengo alergia a(?:l)?)\s+(?:la |las |los |el )?"
+        + THING,
+    ),
+    (
+        "health",
+        "condition",
+        True,
+        0.85,
+        r"(?i)\b(?:I have|I've got|I was diagnosed with|tengo|me han diagnosticado|me diagnosticaron)\s+(?:an? |una? )?(?P<value>(?:chronic |type \d )?(?:diabetes|asthma|migraines?|insomnia|anxiety|depression|adhd|arthritis|epilepsy|asma|migrañas?|insomnio|ansiedad|depresión|tdah|artritis|epilepsia))",
+    ),
+    (
+        "health",
+        "diet",
+        True,
+        0.85,
+        r"(?i)\b(?:I(?:'m|’m| am)|I became|I've gone|soy|me he hecho|me hice)\s+(?:a |an )?(?P<value>vegan[oa]?|vegetarian[oa]?|celiac|celíac[oa]|coeliac|lactose intolerant|intolerante a la lactosa)\b",
+    ),
+    (
+        "health",
+        "injury",
+        True,
+        0.8,
+        r"(?i)\b(?:I (?:broke|sprained|tore|hurt)|me (?:he )?(?:rompí|roto|torcí|torcido|lesioné|lesionado))\s+(?P<value>(?:my|mi|el|la)\s+\w+)",
+    ),
+    (
+        "plan",
+        "plan",
+        True,
+        0.75,
+        r"(?i)\bI(?:'m|’m| am) (?:going|planning|hoping) to\s+(?!be (?:honest|fair)|say|tell you|ask)" + REST,
+    ),
+    (
+        "plan",
+        "plan",
+        True,
+        0.75,
+        r"(?i)\b(?:voy a|vamos a|quiero|pienso|planeo)\s+(?=(?:ir|viajar|mudarme|empezar|estudiar|comprar|correr|aprender|dejar|presentarme|casarme|adoptar|montar|visitar|apuntarme|hacer)\b)"
+        + REST,
+    ),
+    (
+        "plan",
+        "appointment",
+        True,
+        0.8,
+        r"(?i)\b(?:I have|I've got|tengo)\s+(?P<value>(?:an? |una? |el |la )(?:exam|interview|appointment|flight|concert|marathon|race|surgery|biopsy|examen|entrevista|cita|vuelo|concierto|maratón|carrera|operación)\b[^.;!?\n]{0,50})",
+    ),
+    (
+        "possession",
+        "has",
+        True,
+        0.75,
+        r"(?i)\bI (?:just |finally )?(?:bought|got myself)\s+(?P<value>(?:an? |my first )[^.,;!?\n]{3,40})",
+    ),
+    (
+        "possession",
+        "has",
+        True,
+        0.75,
+        r"(?i)\b(?:me (?:he )?(?:compré|comprado)|acabo de comprarme)\s+(?P<value>(?:una? |mi primer[a]? )[^.,;!?\n]{3,40})",
+    ),
+    (
+        "routine",
+        "routine",
+        True,
+        0.75,
+        r"(?i)\b(?P<value>(?:every (?:morning|day|night|evening|weekend|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\s+I\s+[^.,;!?\n]{3,50})",
+    ),
+    (
+        "routine",
+        "routine",
+        True,
+        0.75,
+        r"(?i)\b(?P<value>(?:todos los (?:días|lunes|martes|miércoles|jueves|viernes|sábados|domingos|fines de semana)|todas las (?:mañanas|noches|tardes)|cada (?:mañana|noche|lunes|domingo|sábado))\s+[^.,;!?\n]{3,50})",
+    ),
+    (
+        "pet",
+        "{kin}.name",
+        True,
+        0.9,
+        rf"(?i:\bmy|\bour)\s+(?i:{PET_EN})(?i:'s name is| is called| is named|,)?\s+{NAME}",
+    ),
     ("pet", "{kin}.name", True, 0.9, rf"(?i:\bmi|\bnuestr[oa])\s+(?i:{PET_ES})(?i:,| se llama)?\s+{NAME}"),
-    ("pet", "{kin}.name", True, 0.9, rf"(?i)\b(?:I (?:have|adopted|got)|we adopted) (?:an? )?(?:\w+ )?{PET_EN} (?:named|called)\s+(?-i:{NAME})"),
-    ("pet", "{kin}.name", True, 0.9, rf"(?i)\b(?:tengo|adopté|he adoptado|hemos adoptado)\s+una?\s+{PET_ES}(?: \w+)? (?:que se llama|llamad[oa])\s+(?-i:{NAME})"),
+    (
+        "pet",
+        "{kin}.name",
+        True,
+        0.9,
+        rf"(?i)\b(?:I (?:have|adopted|got)|we adopted) (?:an? )?(?:\w+ )?{PET_EN} (?:named|called)\s+(?-i:{NAME})",
+    ),
+    (
+        "pet",
+        "{kin}.name",
+        True,
+        0.9,
+        rf"(?i)\b(?:tengo|adopté|he adoptado|hemos adoptado)\s+una?\s+{PET_ES}(?: \w+)? (?:que se llama|llamad[oa])\s+(?-i:{NAME})",
+    ),
     ("family", "{kin}.name", True, 0.9, rf"(?i:\bmy)\s+(?i:{KIN_EN})(?i:'s name is| is called| is named|,)?\s+{NAME}"),
     ("family", "{kin}.name", True, 0.9, rf"(?i:\bmi)\s+(?i:{KIN_ES})(?i:,| se llama)?\s+{NAME}"),
-    ("family", "{kin}.job", True, 0.85, rf"(?i:\bmy\s+{KIN_EN})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:is|works as|became)\s+(?:an?\s+)?(?i:{JOB_EN})\b"),
-    ("family", "{kin}.job", True, 0.85, rf"(?i:\bmi\s+{KIN_ES})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:es|trabaja de|trabaja como)\s+(?:una?\s+)?(?i:{JOB_ES})\b"),
-    ("family", "{kin}.home", True, 0.8, rf"(?i:\bmy\s+{KIN_EN})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:lives in|moved to)\s+{PLACE}"),
-    ("family", "{kin}.home", True, 0.8, rf"(?i:\bmi\s+{KIN_ES})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:vive en|se ha mudado a|se mudó a)\s+{PLACE}"),
+    (
+        "family",
+        "{kin}.job",
+        True,
+        0.85,
+        rf"(?i:\bmy\s+{KIN_EN})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:is|works as|became)\s+(?:an?\s+)?(?i:{JOB_EN})\b",
+    ),
+    (
+        "family",
+        "{kin}.job",
+        True,
+        0.85,
+        rf"(?i:\bmi\s+{KIN_ES})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:es|trabaja de|trabaja como)\s+(?:una?\s+)?(?i:{JOB_ES})\b",
+    ),
+    (
+        "family",
+        "{kin}.home",
+        True,
+        0.8,
+        rf"(?i:\bmy\s+{KIN_EN})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:lives in|moved to)\s+{PLACE}",
+    ),
+    (
+        "family",
+        "{kin}.home",
+        True,
+        0.8,
+        rf"(?i:\bmi\s+{KIN_ES})(?:,?\s+[A-ZÁÉÍÓÚÑ]\w+,?)?\s+(?i:vive en|se ha mudado a|se mudó a)\s+{PLACE}",
+    ),
     ("family", "{kin}.died", True, 0.9, rf"(?i)\bmy\s+{KIN_EN}\s+(?P<value>died|passed away)"),
     ("family", "{kin}.died", True, 0.9, rf"(?i)\b(?P<value>murió|falleció|ha muerto)\s+mi\s+{KIN_ES}"),
     ("family", "status", True, 0.85, r"(?i)\bI(?:'m|’m| am)\s+(?P<value>married|divorced|single|engaged|pregnant)\b"),
-    ("family", "status", True, 0.85, r"(?i)\b(?:estoy|soy)\s+(?P<value>casad[oa]|divorciad[oa]|solter[oa]|prometid[oa]|embarazada)\b"),
+    (
+        "family",
+        "status",
+        True,
+        0.85,
+        r"(?i)\b(?:estoy|soy)\s+(?P<value>casad[oa]|divorciad[oa]|solter[oa]|prometid[oa]|embarazada)\b",
+    ),
 )
 # What every rule needs to start from: a cheap filter that spares the fifty patterns most of the messages.
-HINT = (r"(?i)\b(?:I|my|our|me|we|mi|mis|nuestr[oa]|soy|vivo|tengo|trabajo|curro|estudio|estoy|voy|vamos|vengo|nac[ií]|odio|detesto|no|"
-        r"adopt[ée]|hemos|he|quiero|pienso|planeo|cumpl[oíi]|todos|todas|cada|every|moved|llámame|call|ahora|ya|empec[ée]|empiezo|consegu[ií]|acabo|murió|falleció|nos|resido|ha)\b")
-CORRECTION = re.compile(r"(?i)\b(?:no,? I meant|actually|I mean|correction|quería decir|quise decir|en realidad|perdón,? es)\b")
+HINT = (
+    r"(?i)\b(?:I|my|our|me|we|mi|mis|nuestr[oa]|soy|vivo|tengo|trabajo|curro|estudio|estoy|voy|vamos|vengo|nac[ií]|odio|detesto|no|"
+    r"adopt[ée]|hemos|he|quiero|pienso|planeo|cumpl[oíi]|todos|todas|cada|every|moved|llámame|call|ahora|ya|empec[ée]|empiezo|consegu[ií]|acabo|murió|falleció|nos|resido|ha)\b"
+)
+CORRECTION = re.compile(
+    r"(?i)\b(?:no,? I meant|actually|I mean|correction|quería decir|quise decir|en realidad|perdón,? es)\b"
+)
 HYPOTHETICAL = re.compile(r"(?i)\b(?:if|wish|would|imagine|si|ojalá|imagina|como si)\s*$")
 DENIED = re.compile(r"(?i)\b(?:ya no|no longer|don't|do not|never|nunca|no)\s*$")
-PRONOUN = re.compile(r"(?i)^(?:him|her|them|us|me|you|who|what|where|everything|nothing|so|to be|being|lo que|todo|nada)\b")
+PRONOUN = re.compile(
+    r"(?i)^(?:him|her|them|us|me|you|who|what|where|everything|nothing|so|to be|being|lo que|todo|nada)\b"
+)
 TRAILING = re.compile(r"(?i)[\s,]+(?:too|now|today|anymore|again|so much|a lot|también|ahora|hoy|mucho|ya)$")
 
 
 @lru_cache(maxsize=1)
 def compiled() -> tuple[tuple[str, str, bool, float, re.Pattern[str]], ...]:
     """Return the rules with their patterns compiled, which takes 50 ms: not at import."""
-    return tuple((category, key, stated, confidence, re.compile(pattern, re.MULTILINE)) for category, key, stated, confidence, pattern in RULES)
+    return tuple(
+        (category, key, stated, confidence, re.compile(pattern, re.MULTILINE))
+        for category, key, stated, confidence, pattern in RULES
+    )
 
 
 class RuleFacts(FactExtractor):
@@ -133,21 +353,54 @@ class RuleFacts(FactExtractor):
                 # "ya no trabajo en …" denies what the rule states; rules of denial bring their own word.
                 denied = stated and key not in ("dislikes",) and bool(DENIED.search(before))
                 kin = match.groupdict().get("kin")
-                full = key.format(kin=kin.lower()) if kin and "{kin}" in key else (f"{key}.{kin.lower()}" if kin else key)
+                full = (
+                    key.format(kin=kin.lower()) if kin and "{kin}" in key else (f"{key}.{kin.lower()}" if kin else key)
+                )
                 if (full, value.lower()) in taken:
                     continue
                 taken.add((full, value.lower()))
                 sure = min(1.0, confidence + 0.05) if CORRECTION.search(text[: match.start()]) else confidence
-                yield fact_row(message, self.fingerprint, category=category, key=full, value=value, stated=stated and not denied,
-                               confidence=sure, quote=match[0].strip(), subject=kin.lower() if kin and "{kin}" in key else None)
+                yield fact_row(
+                    message,
+                    self.fingerprint,
+                    category=category,
+                    key=full,
+                    value=value,
+                    stated=stated and not denied,
+                    confidence=sure,
+                    quote=match[0].strip(),
+                    subject=kin.lower() if kin and "{kin}" in key else None,
+                )
 
 
-def fact_row(message: dict[str, Any], maker: str, *, category: str, key: str, value: str, stated: bool, confidence: float,
-             quote: str, subject: str | None = None) -> dict[str, Any]:
+def fact_row(
+    message: dict[str, Any],
+    maker: str,
+    *,
+    category: str,
+    key: str,
+    value: str,
+    stated: bool,
+    confidence: float,
+    quote: str,
+    subject: str | None = None,
+) -> dict[str, Any]:
     """Return a row of Facts read from one message."""
     about = subject or message["speaker_id"]
     return {
-        "fact_id": content_id("f", message["message_id"], about, category, key, value, stated, maker), "agent_id": message["agent_id"],
-        "user_id": message["user_id"], "user_key": message["user_key"], "subject": about, "category": category, "key": key,
-        "value": value, "polarity": stated, "confidence": round(confidence, 4), "quote": quote, "first_mentioned": message["occurred_at"],
-        "week": message["week"], "source_message_ids": [message["message_id"]], "extracted_by": maker}
+        "fact_id": content_id("f", message["message_id"], about, category, key, value, stated, maker),
+        "agent_id": message["agent_id"],
+        "user_id": message["user_id"],
+        "user_key": message["user_key"],
+        "subject": about,
+        "category": category,
+        "key": key,
+        "value": value,
+        "polarity": stated,
+        "confidence": round(confidence, 4),
+        "quote": quote,
+        "first_mentioned": message["occurred_at"],
+        "week": message["week"],
+        "source_message_ids": [message["message_id"]],
+        "extracted_by": maker,
+    }

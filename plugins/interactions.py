@@ -23,16 +23,22 @@ def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl
     frame = messages.sort(ORDER, nulls_last=True)
     present = frame.group_by("session_id").agg(_present=pl.col("speaker_id").unique().sort())
     given = pl.col("participants").str.json_decode(pl.List(pl.String))
-    frame = _keyed(_keyed(frame, "user", pseudonym), "session", pseudonym).join(
-        present, on="session_id", how="left", maintain_order="left").with_columns(
-        pl.coalesce("turn", pl.int_range(1, pl.len() + 1).over("session_id")).cast(pl.Int64).alias("turn"),
-        participants=pl.coalesce(given, "_present"),
-        opt_out=pl.col("session_opt_out") | pl.col("speaker_opt_out") | pl.col("user_opt_out"),
-        feedback_rating=pl.mean_horizontal("rating", "correct").clip(-1, 1))
+    frame = (
+        _keyed(_keyed(frame, "user", pseudonym), "session", pseudonym)
+        .join(present, on="session_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.coalesce("turn", pl.int_range(1, pl.len() + 1).over("session_id")).cast(pl.Int64).alias("turn"),
+            participants=pl.coalesce(given, "_present"),
+            opt_out=pl.col("session_opt_out") | pl.col("speaker_opt_out") | pl.col("user_opt_out"),
+            feedback_rating=pl.mean_horizontal("rating", "correct").clip(-1, 1),
+        )
+    )
     found = spans(frame).select("interaction_id", "first", "closed")
     closing = frame.with_row_index("_position").select("message_id", "session_id", pl.col("_position").cast(pl.Int64))
     spoken = closing.join_asof(found.sort("closed"), left_on="_position", right_on="closed", strategy="forward")
-    frame = frame.join(spoken.select("message_id", "interaction_id"), on="message_id", how="left", maintain_order="left")
+    frame = frame.join(
+        spoken.select("message_id", "interaction_id"), on="message_id", how="left", maintain_order="left"
+    )
     # Only messages of the platform itself can belong to no interaction.
     alone = pl.col("message_id").map_elements(lambda message: content_id("i", message), return_dtype=pl.String)
     return RawInteractions.shaped(frame.with_columns(interaction_id=pl.coalesce("interaction_id", alone)))
@@ -41,8 +47,10 @@ def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl
 def _keyed(frame: pl.DataFrame, kind: str, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
     """Return the frame with ``<kind>_key``, the keyed pseudonym of ``<kind>_id``; each id is hashed once."""
     ids = frame[f"{kind}_id"].drop_nulls().unique().sort()
-    keys = pl.DataFrame({f"{kind}_id": ids, f"{kind}_key": [pseudonym(kind, value) for value in ids]},
-                        schema={f"{kind}_id": pl.String, f"{kind}_key": pl.String})
+    keys = pl.DataFrame(
+        {f"{kind}_id": ids, f"{kind}_key": [pseudonym(kind, value) for value in ids]},
+        schema={f"{kind}_id": pl.String, f"{kind}_key": pl.String},
+    )
     return frame.join(keys, on=f"{kind}_id", how="left", maintain_order="left")
 
 
@@ -52,28 +60,48 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
     ``frame`` holds a week's messages in `ORDER`. An agent's message closes the interaction of what the others said since
     its last one; in a session without agents every message does. What follows the last answer is one open interaction.
     """
-    rows = frame.with_row_index("_position").with_columns(pl.col("_position").cast(pl.Int64)).filter(pl.col("role") != "system")
+    rows = (
+        frame.with_row_index("_position")
+        .with_columns(pl.col("_position").cast(pl.Int64))
+        .filter(pl.col("role") != "system")
+    )
     rows = rows.with_columns(
-        _start=pl.col("_position").min().over("session_id"), _agents=(pl.col("role") == "agent").any().over("session_id"))
+        _start=pl.col("_position").min().over("session_id"),
+        _agents=(pl.col("role") == "agent").any().over("session_id"),
+    )
     anchors = rows.filter(~pl.col("_agents") | (pl.col("role") == "agent")).with_columns(
-        _last=pl.col("_position").shift(1).over("session_id", "speaker_id"))
+        _last=pl.col("_position").shift(1).over("session_id", "speaker_id")
+    )
     answered = anchors.select(
-        "session_id", first=pl.max_horizontal(pl.coalesce(pl.col("_last") + 1, "_start"), pl.col("_position") - LONGEST_INPUT),
-        closed="_position", anchor=pl.lit(value=True))
+        "session_id",
+        first=pl.max_horizontal(pl.coalesce(pl.col("_last") + 1, "_start"), pl.col("_position") - LONGEST_INPUT),
+        closed="_position",
+        anchor=pl.lit(value=True),
+    )
     ends = anchors.group_by("session_id").agg(_end=pl.col("_position").max())
     open_rows = rows.join(ends, on="session_id", how="left").filter(pl.col("_position") > pl.col("_end").fill_null(-1))
-    unanswered = open_rows.group_by("session_id").agg(
-        first=pl.col("_position").min(), closed=pl.col("_position").max()).with_columns(anchor=pl.lit(value=False))
+    unanswered = (
+        open_rows.group_by("session_id")
+        .agg(first=pl.col("_position").min(), closed=pl.col("_position").max())
+        .with_columns(anchor=pl.lit(value=False))
+    )
     found = pl.concat([answered, unanswered.select(answered.columns)]).sort("closed")
     members = _members(found, frame)
-    ids = members.group_by("closed", maintain_order=True).agg(pl.col("message_id")).with_columns(
-        interaction_id=pl.col("message_id").map_elements(lambda ids: content_id("i", *ids), return_dtype=pl.String))
+    ids = (
+        members.group_by("closed", maintain_order=True)
+        .agg(pl.col("message_id"))
+        .with_columns(
+            interaction_id=pl.col("message_id").map_elements(lambda ids: content_id("i", *ids), return_dtype=pl.String)
+        )
+    )
     return found.join(ids.select("closed", "interaction_id"), on="closed", maintain_order="left")
 
 
 def _members(found: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
     """Return the messages of each span in order, as rows (closed, …frame's columns); system messages are none."""
-    positions = found.select("closed", "anchor", _position=pl.int_ranges("first", pl.col("closed") + 1)).explode("_position")
+    positions = found.select("closed", "anchor", _position=pl.int_ranges("first", pl.col("closed") + 1)).explode(
+        "_position"
+    )
     numbered = frame.with_row_index("_position").with_columns(pl.col("_position").cast(pl.Int64))
     joined = positions.join(numbered, on="_position", maintain_order="left")
     return joined.filter(pl.col("role") != "system")
@@ -88,16 +116,30 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
     is_answer = own & pl.col("anchor")
     who = pl.when(is_answer).then(pl.col("speaker_id")).otherwise(None)
     several = pl.col("speaker_id").n_unique().over("closed") > 2
-    line = pl.when(several & ~is_answer).then(pl.concat_str("speaker_name", pl.lit(": "), "text")).otherwise(pl.col("text"))
-    built = members.with_columns(_line=line, _answer=is_answer, _who=who).group_by("closed", maintain_order=True).agg(
-        pl.col("session_id", "session_key", "agent_id", "user_id", "user_key", "week").first(),
-        persona_id=pl.col("_who").filter(pl.col("_answer") & (pl.col("role") == "agent")).first(),
-        started_at=pl.col("occurred_at").min(), occurred_at=pl.col("occurred_at").max(), turn_first=pl.col("turn").min(),
-        turn_last=pl.col("turn").max(), n_messages=pl.len().cast(pl.Int64),
-        input_text=pl.col("_line").filter(~pl.col("_answer")).str.join("\n"),
-        output_text=pl.col("_line").filter(pl.col("_answer")).str.join("\n"),
-        participants=pl.col("speaker_id").unique().sort(), participant_names=pl.col("speaker_name").unique().sort(),
-        source_message_ids=pl.col("message_id"), opt_out=pl.col("opt_out").any(),
-        quality_override=pl.col("quality_override").drop_nulls().last(),
-        feedback_rating=pl.col("feedback_rating").filter(pl.col("_answer")).last())
+    line = (
+        pl.when(several & ~is_answer)
+        .then(pl.concat_str("speaker_name", pl.lit(": "), "text"))
+        .otherwise(pl.col("text"))
+    )
+    built = (
+        members.with_columns(_line=line, _answer=is_answer, _who=who)
+        .group_by("closed", maintain_order=True)
+        .agg(
+            pl.col("session_id", "session_key", "agent_id", "user_id", "user_key", "week").first(),
+            persona_id=pl.col("_who").filter(pl.col("_answer") & (pl.col("role") == "agent")).first(),
+            started_at=pl.col("occurred_at").min(),
+            occurred_at=pl.col("occurred_at").max(),
+            turn_first=pl.col("turn").min(),
+            turn_last=pl.col("turn").max(),
+            n_messages=pl.len().cast(pl.Int64),
+            input_text=pl.col("_line").filter(~pl.col("_answer")).str.join("\n"),
+            output_text=pl.col("_line").filter(pl.col("_answer")).str.join("\n"),
+            participants=pl.col("speaker_id").unique().sort(),
+            participant_names=pl.col("speaker_name").unique().sort(),
+            source_message_ids=pl.col("message_id"),
+            opt_out=pl.col("opt_out").any(),
+            quality_override=pl.col("quality_override").drop_nulls().last(),
+            feedback_rating=pl.col("feedback_rating").filter(pl.col("_answer")).last(),
+        )
+    )
     return built.join(found.select("closed", "interaction_id"), on="closed").drop("closed")

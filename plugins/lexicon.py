@@ -9,18 +9,244 @@ import polars as pl
 
 DATA = Path(__file__).parent / "data"
 
-ENGLISH = ("the and you is it to of that i my we was for with this are have not but what me your so just be in on do "
-           "at he she they how about did can know like").split()
-SPANISH = ("el la los las que de y en un una es no me mi tu te lo se por con para pero más muy qué como cómo yo está "
-           "eso esto hay del al le ya si sí soy estoy tengo").split()
+ENGLISH = [
+    "the",
+    "and",
+    "you",
+    "is",
+    "it",
+    "to",
+    "of",
+    "that",
+    "i",
+    "my",
+    "we",
+    "was",
+    "for",
+    "with",
+    "this",
+    "are",
+    "have",
+    "not",
+    "but",
+    "what",
+    "me",
+    "your",
+    "so",
+    "just",
+    "be",
+    "in",
+    "on",
+    "do",
+    "at",
+    "he",
+    "she",
+    "they",
+    "how",
+    "about",
+    "did",
+    "can",
+    "know",
+    "like",
+]
+SPANISH = [
+    "el",
+    "la",
+    "los",
+    "las",
+    "que",
+    "de",
+    "y",
+    "en",
+    "un",
+    "una",
+    "es",
+    "no",
+    "me",
+    "mi",
+    "tu",
+    "te",
+    "lo",
+    "se",
+    "por",
+    "con",
+    "para",
+    "pero",
+    "más",
+    "muy",
+    "qué",
+    "como",
+    "cómo",
+    "yo",
+    "está",
+    "eso",
+    "esto",
+    "hay",
+    "del",
+    "al",
+    "le",
+    "ya",
+    "si",
+    "sí",
+    "soy",
+    "estoy",
+    "tengo",
+]
 
-STOP_WORDS = frozenset([*ENGLISH, *SPANISH, *(
-    "a an as or if then than there here him her his its our us them their who when where why which will would could should "
-    "has had been were am don't didn't it's i'm im that's there's get got go going one all some any up out really yeah yes no "
-    "ok okay oh hey hi hello too also well now again still even much very good great think want need from by because into over "
-    "o u e a sus su nos ha he hemos han era fue ser estar este esta esos esas ese esa aquí allí ahora también todo toda todos "
-    "nada algo bien bueno vale hola gracias porque cuando donde quien cual sin sobre hasta desde entre ni les os vos eres son "
-    "hace hacer va voy vamos ir así tan tanto solo sólo otra otro poco mucho cosa cosas día").split()])
+STOP_WORDS = frozenset(
+    [
+        *ENGLISH,
+        *SPANISH,
+        *[
+            "a",
+            "an",
+            "as",
+            "or",
+            "if",
+            "then",
+            "than",
+            "there",
+            "here",
+            "him",
+            "her",
+            "his",
+            "its",
+            "our",
+            "us",
+            "them",
+            "their",
+            "who",
+            "when",
+            "where",
+            "why",
+            "which",
+            "will",
+            "would",
+            "could",
+            "should",
+            "has",
+            "had",
+            "been",
+            "were",
+            "am",
+            "don't",
+            "didn't",
+            "it's",
+            "i'm",
+            "im",
+            "that's",
+            "there's",
+            "get",
+            "got",
+            "go",
+            "going",
+            "one",
+            "all",
+            "some",
+            "any",
+            "up",
+            "out",
+            "really",
+            "yeah",
+            "yes",
+            "no",
+            "ok",
+            "okay",
+            "oh",
+            "hey",
+            "hi",
+            "hello",
+            "too",
+            "also",
+            "well",
+            "now",
+            "again",
+            "still",
+            "even",
+            "much",
+            "very",
+            "good",
+            "great",
+            "think",
+            "want",
+            "need",
+            "from",
+            "by",
+            "because",
+            "into",
+            "over",
+            "o",
+            "u",
+            "e",
+            "a",
+            "sus",
+            "su",
+            "nos",
+            "ha",
+            "he",
+            "hemos",
+            "han",
+            "era",
+            "fue",
+            "ser",
+            "estar",
+            "este",
+            "esta",
+            "esos",
+            "esas",
+            "ese",
+            "esa",
+            "aquí",
+            "allí",
+            "ahora",
+            "también",
+            "todo",
+            "toda",
+            "todos",
+            "nada",
+            "algo",
+            "bien",
+            "bueno",
+            "vale",
+            "hola",
+            "gracias",
+            "porque",
+            "cuando",
+            "donde",
+            "quien",
+            "cual",
+            "sin",
+            "sobre",
+            "hasta",
+            "desde",
+            "entre",
+            "ni",
+            "les",
+            "os",
+            "vos",
+            "eres",
+            "son",
+            "hace",
+            "hacer",
+            "va",
+            "voy",
+            "vamos",
+            "ir",
+            "así",
+            "tan",
+            "tanto",
+            "solo",
+            "sólo",
+            "otra",
+            "otro",
+            "poco",
+            "mucho",
+            "cosa",
+            "cosas",
+            "día",
+        ],
+    ]
+)
 
 WORD = r"\p{L}[\p{L}\p{N}'’]*"
 
@@ -33,7 +259,9 @@ def load(name: str) -> dict[str, Any]:
 
 def any_of(words: list[str], *, before: str = "") -> str:
     """Return a case-insensitive pattern that matches any of the words; ``*`` at the end matches any ending."""
-    stems = sorted({word.removesuffix("*") + (r"\w*" if word.endswith("*") else "") for word in words}, key=lambda w: (-len(w), w))
+    stems = sorted(
+        {word.removesuffix("*") + (r"\w*" if word.endswith("*") else "") for word in words}, key=lambda w: (-len(w), w)
+    )
     return rf"(?i){before}\b(?:{'|'.join(stems)})(?:\b|$)"
 
 
@@ -42,11 +270,21 @@ def language(text: pl.Expr) -> pl.Expr:
     lower = text.str.to_lowercase()
     english = lower.str.count_matches(any_of(ENGLISH))
     spanish = lower.str.count_matches(any_of(SPANISH)) + 2 * lower.str.count_matches(r"[¿¡ñáéíóú]").clip(upper_bound=2)
-    return pl.when(spanish > english).then(pl.lit("es")).when(english > spanish).then(pl.lit("en")).otherwise(pl.lit("und"))
+    return (
+        pl.when(spanish > english)
+        .then(pl.lit("es"))
+        .when(english > spanish)
+        .then(pl.lit("en"))
+        .otherwise(pl.lit("und"))
+    )
 
 
 def content_words(column: str) -> pl.Expr:
     """Return the distinct lower-case words of three letters or more that are no function words."""
-    words = pl.col(column).str.to_lowercase().str.extract_all(WORD).list.eval(
-        pl.element().filter((pl.element().str.len_chars() >= 3) & ~pl.element().is_in(list(STOP_WORDS))))
+    words = (
+        pl.col(column)
+        .str.to_lowercase()
+        .str.extract_all(WORD)
+        .list.eval(pl.element().filter((pl.element().str.len_chars() >= 3) & ~pl.element().is_in(list(STOP_WORDS))))
+    )
     return words.list.unique(maintain_order=True)

@@ -45,8 +45,12 @@ class PluginRegistry:
         allow: Packages (or file names) of third parties that may load; None allows all.
     """
 
-    def __init__(self, choices: dict[str, tuple[str, dict[str, Any]]] | None = None, plugins_dir: Path | None = None,
-                 allow: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        choices: dict[str, tuple[str, dict[str, Any]]] | None = None,
+        plugins_dir: Path | None = None,
+        allow: Sequence[str] | None = None,
+    ) -> None:
         self.choices = choices or {}
         self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
         self.manager.add_hookspecs(hookspecs)
@@ -115,12 +119,14 @@ class PluginRegistry:
             self._infos.append(PluginInfo("?", package, "?", package, f"broken: {_what(error)}"))
 
     @staticmethod
-    def _checked(cls: Any, package: str) -> PluginInfo:
-        kind, name = getattr(cls, "kind", ""), getattr(cls, "name", "")
+    def _checked(given: Any, package: str) -> PluginInfo:
+        kind, name = getattr(given, "kind", ""), getattr(given, "name", "")
         base = KINDS.get(kind)
-        if base is None or not isinstance(cls, type) or not issubclass(cls, base) or not name:
-            return PluginInfo(kind or "?", name or repr(cls)[:60], "?", package, "broken: not a class of a known kind with a name")
-        return PluginInfo(kind, name, cls.version, package, "ok", cls)
+        if base is None or not isinstance(given, type) or not issubclass(given, base) or not name:
+            return PluginInfo(
+                kind or "?", name or repr(given)[:60], "?", package, "broken: not a class of a known kind with a name"
+            )
+        return PluginInfo(kind, name, given.version, package, "ok", given)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -179,8 +185,10 @@ class PluginRegistry:
             config = cls.Config(**{**given, **options})
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise PluginError(f"plugins.{kind} ({wanted}): {problems}; known options are "
-                              f"{', '.join(cls.Config.model_fields) or 'none'}") from None
+            raise PluginError(
+                f"plugins.{kind} ({wanted}): {problems}; known options are "
+                f"{', '.join(cls.Config.model_fields) or 'none'}"
+            ) from None
         return cls(config, llm=llm)
 
     def names(self, kind: str) -> list[str]:

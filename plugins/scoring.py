@@ -19,24 +19,44 @@ def score_week(raw: pl.DataFrame, scorer: Scorer, emotion: Emotion, topics: Topi
     named = topics.name_topics(texts.rename({"interaction_id": "id"})).rename({"id": "interaction_id"})
     scores = scorer.score(built.select("interaction_id", "session_id", "input_text", "output_text"))
     frame = built.join(scores, on="interaction_id").join(feelings, on="interaction_id").join(named, on="interaction_id")
-    judged = (pl.when(pl.col("quality_override").is_not_null()).then(pl.lit("override"))
-              .when(pl.col("feedback_rating").is_not_null()).then(pl.lit("feedback")).otherwise(pl.lit("scorer")))
-    return ScoredInteractions.shaped(frame.with_columns(
-        quality=pl.coalesce("quality_override", (pl.col("feedback_rating") + 1) / 2, "quality").clip(0, 1), quality_source=judged,
-        language=language(whole),
-        scored_by=pl.lit(f"{scorer.fingerprint} {emotion.fingerprint} {topics.fingerprint}")))
+    judged = (
+        pl.when(pl.col("quality_override").is_not_null())
+        .then(pl.lit("override"))
+        .when(pl.col("feedback_rating").is_not_null())
+        .then(pl.lit("feedback"))
+        .otherwise(pl.lit("scorer"))
+    )
+    return ScoredInteractions.shaped(
+        frame.with_columns(
+            quality=pl.coalesce("quality_override", (pl.col("feedback_rating") + 1) / 2, "quality").clip(0, 1),
+            quality_source=judged,
+            language=language(whole),
+            scored_by=pl.lit(f"{scorer.fingerprint} {emotion.fingerprint} {topics.fingerprint}"),
+        )
+    )
 
 
 def _emotions(built: pl.DataFrame, emotion: Emotion) -> pl.DataFrame:
     """Return emotion of the whole, the input and the answer in one call, so that a model loads and batches once."""
-    sides = pl.concat([
-        built.select(id=pl.concat_str(pl.lit("w"), "interaction_id"), text=pl.concat_str("input_text", "output_text", separator="\n")),
-        built.select(id=pl.concat_str(pl.lit("i"), "interaction_id"), text="input_text"),
-        built.select(id=pl.concat_str(pl.lit("o"), "interaction_id"), text="output_text")])
+    sides = pl.concat(
+        [
+            built.select(
+                id=pl.concat_str(pl.lit("w"), "interaction_id"),
+                text=pl.concat_str("input_text", "output_text", separator="\n"),
+            ),
+            built.select(id=pl.concat_str(pl.lit("i"), "interaction_id"), text="input_text"),
+            built.select(id=pl.concat_str(pl.lit("o"), "interaction_id"), text="output_text"),
+        ]
+    )
     read = emotion.read(sides).with_columns(_side=pl.col("id").str.head(1), interaction_id=pl.col("id").str.slice(1))
 
     def side(name: str, **columns: str) -> pl.DataFrame:
-        return read.filter(pl.col("_side") == name).select("interaction_id", **{new: pl.col(old) for new, old in columns.items()})
+        return read.filter(pl.col("_side") == name).select(
+            "interaction_id", **{new: pl.col(old) for new, old in columns.items()}
+        )
 
-    return (side("w", emotion="emotion", arousal="arousal", valence="valence")
-            .join(side("i", input_emotion="emotion"), on="interaction_id").join(side("o", output_emotion="emotion"), on="interaction_id"))
+    return (
+        side("w", emotion="emotion", arousal="arousal", valence="valence")
+        .join(side("i", input_emotion="emotion"), on="interaction_id")
+        .join(side("o", output_emotion="emotion"), on="interaction_id")
+    )

@@ -27,10 +27,19 @@ class LexiconTopics(Topics):
     def name_topics(self, texts: pl.DataFrame) -> pl.DataFrame:
         """Return id, topics."""
         words = {name: stems for name, stems in load("topics.json").items() if not name.startswith("_")}
-        counts = texts.select("id", **{name: pl.col("text").str.count_matches(any_of(stems)) for name, stems in words.items()})
-        found = (counts.unpivot(index="id", variable_name="topic", value_name="n").filter(pl.col("n") > 0)
-                 .sort("id", "n", "topic", descending=[False, True, False])
-                 .group_by("id", maintain_order=True).agg(pl.col("topic").head(self.config.most).alias("topics")))
+        counts = texts.select(
+            "id", **{name: pl.col("text").str.count_matches(any_of(stems)) for name, stems in words.items()}
+        )
+        found = (
+            counts.unpivot(index="id", variable_name="topic", value_name="n")
+            .filter(pl.col("n") > 0)
+            .sort("id", "n", "topic", descending=[False, True, False])
+            .group_by("id", maintain_order=True)
+            .agg(pl.col("topic").head(self.config.most).alias("topics"))
+        )
         empty = pl.lit([], dtype=pl.List(pl.String))
-        return texts.select("id").join(found, on="id", how="left", maintain_order="left").with_columns(
-            pl.col("topics").fill_null(empty))
+        return (
+            texts.select("id")
+            .join(found, on="id", how="left", maintain_order="left")
+            .with_columns(pl.col("topics").fill_null(empty))
+        )

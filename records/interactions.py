@@ -1,5 +1,7 @@
 """The way of one interaction: as it was said, as it was judged, and as it may leave the house."""
 
+from typing import Any
+
 import dataframely as dy
 import polars as pl
 
@@ -11,7 +13,7 @@ ROLES = ("user", "agent", "system")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 """Ekman's six and neutral."""
 
-UTC_TIME = {"time_zone": "UTC", "time_unit": "us"}
+UTC_TIME: dict[str, Any] = {"time_zone": "UTC", "time_unit": "us"}
 
 
 def one_of(values: tuple[str, ...]):
@@ -28,7 +30,9 @@ class RawInteractions(Record):
     session_key = dy.String(description="Keyed pseudonym of session_id; the only name of a session outside the memory")
     agent_id = dy.String(description="Whose memory it belongs to: an agent, a world, or an imported chat")
     user_id = dy.String(nullable=True, description="The person the session belongs to; null in worlds")
-    user_key = dy.String(nullable=True, description="Keyed pseudonym of user_id; the only name of a user outside the memory")
+    user_key = dy.String(
+        nullable=True, description="Keyed pseudonym of user_id; the only name of a user outside the memory"
+    )
     speaker_id = dy.String(description="Who said it")
     speaker_name = dy.String(description="Display name of the speaker, speaker_id when none is known")
     role = dy.String(check=one_of(ROLES), description="user, agent or system")
@@ -80,9 +84,13 @@ class ScoredInteractions(Record):
     q_informativeness = dy.Float64(min=0, max=1, description="Distinct content words, saturating")
     q_specificity = dy.Float64(min=0, max=1, description="Numbers, names and rare words")
     q_length = dy.Float64(min=0, max=1, description="Fitness of the answer's length")
-    q_originality = dy.Float64(min=0, max=1, description="One minus repetition inside the answer and across the session")
+    q_originality = dy.Float64(
+        min=0, max=1, description="One minus repetition inside the answer and across the session"
+    )
     q_engagement = dy.Float64(min=0, max=1, description="Emotion, questions and the length of what the user wrote")
-    junk = dy.String(nullable=True, description="Why it is junk: empty, pleasantry, bot_error, repeated; null when it is not")
+    junk = dy.String(
+        nullable=True, description="Why it is junk: empty, pleasantry, bot_error, repeated; null when it is not"
+    )
     emotion = dy.String(check=one_of(EMOTIONS), description="Dominant emotion of the whole interaction")
     input_emotion = dy.String(check=one_of(EMOTIONS), description="Emotion of the input")
     output_emotion = dy.String(check=one_of(EMOTIONS), description="Emotion of the answer")

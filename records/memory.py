@@ -5,9 +5,34 @@ import dataframely as dy
 from records.base import Record
 from records.interactions import EMOTIONS, UTC_TIME, one_of
 
-FACT_CATEGORIES = ("identity", "family", "pet", "work", "home", "origin", "age", "like", "dislike", "plan", "health",
-                   "possession", "routine", "contact", "other")
-EPISODE_TYPES = ("conversation", "disclosure", "conflict", "celebration", "decision", "plan", "support", "event", "routine")
+FACT_CATEGORIES = (
+    "identity",
+    "family",
+    "pet",
+    "work",
+    "home",
+    "origin",
+    "age",
+    "like",
+    "dislike",
+    "plan",
+    "health",
+    "possession",
+    "routine",
+    "contact",
+    "other",
+)
+EPISODE_TYPES = (
+    "conversation",
+    "disclosure",
+    "conflict",
+    "celebration",
+    "decision",
+    "plan",
+    "support",
+    "event",
+    "routine",
+)
 
 
 class Facts(Record):

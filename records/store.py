@@ -118,11 +118,21 @@ class Adapters(Record):
     path = dy.String(description="Folder, relative to MEMORY_HOME")
     config = dy.String(description="Trainer configuration, JSON")
     metrics = dy.String(description="Losses and evaluation, JSON")
-    status = dy.String(check=one_of(ADAPTER_STATUSES), description="candidate, approved, deployed, quarantined, retired")
+    status = dy.String(
+        check=one_of(ADAPTER_STATUSES), description="candidate, approved, deployed, quarantined, retired"
+    )
     created_at = dy.Datetime(**UTC_TIME, description="When")
 
 
 STORE_TABLES: tuple[type[Record], ...] = (
-    Speakers, Sessions, Messages, CoreMemory, Feedback, Rejects, Tombstones, Datasets, Adapters,
+    Speakers,
+    Sessions,
+    Messages,
+    CoreMemory,
+    Feedback,
+    Rejects,
+    Tombstones,
+    Datasets,
+    Adapters,
 )
 """Every table of the store; Messages has three more columns there (seq, synced_at, received_at), see resources/store.py."""

@@ -85,8 +85,11 @@ class Lake:
         if not self._fs[0].exists(root):
             return []
         found = self._fs[0].find(root)
-        keys = [path[len(root) + 1 :].removesuffix(".parquet") for path in found
-                if path.endswith(".parquet") and "/." not in path[len(root) :]]
+        keys = [
+            path[len(root) + 1 :].removesuffix(".parquet")
+            for path in found
+            if path.endswith(".parquet") and "/." not in path[len(root) :]
+        ]
         return sorted("|".join(unquote(part) for part in key.split("/")) for key in keys)
 
     def read(self, asset: str, record: type[Record], partitions: Sequence[str] | None = None) -> pl.LazyFrame:

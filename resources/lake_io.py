@@ -38,9 +38,15 @@ class LakeIOManager(dg.IOManager):
             parts = {week: part for (week,), part in frame.partition_by("week", as_dict=True).items()}
             written = [self.lake.write(asset, key, parts.get(key, frame.clear())) for key in keys]
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(_joined(written)))
-        context.add_output_metadata({
-            "dagster/row_count": sum(part.rows for part in written), "bytes": sum(part.bytes for part in written),
-            "partitions": len(written), "content_hash": _joined(written), "dagster/column_schema": column_schema(record)})
+        context.add_output_metadata(
+            {
+                "dagster/row_count": sum(part.rows for part in written),
+                "bytes": sum(part.bytes for part in written),
+                "partitions": len(written),
+                "content_hash": _joined(written),
+                "dagster/column_schema": column_schema(record),
+            }
+        )
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """Return one lazy frame over all partitions asked for."""
@@ -51,7 +57,10 @@ class LakeIOManager(dg.IOManager):
 
 def column_schema(record: type[Record]) -> dg.TableSchema:
     """Return a record's columns and what they mean, as the UI shows them."""
-    columns = [dg.TableColumn(name=name, type=str(dtype), description=record.docs()[name]) for name, dtype in record.polars_schema().items()]
+    columns = [
+        dg.TableColumn(name=name, type=str(dtype), description=record.docs()[name])
+        for name, dtype in record.polars_schema().items()
+    ]
     return dg.TableSchema(columns=columns)
 
 

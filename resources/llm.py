@@ -39,8 +39,12 @@ class LLMClient:
         """Return the client of the openai package, which retries with growing pauses on 408, 409, 429 and 5xx."""
         from openai import OpenAI
 
-        return OpenAI(base_url=self.settings.base_url, api_key=os.environ.get("MEMORY_LLM_API_KEY", "none"),
-                      timeout=self.settings.timeout_s, max_retries=self.settings.max_retries)
+        return OpenAI(
+            base_url=self.settings.base_url,
+            api_key=os.environ.get("MEMORY_LLM_API_KEY", "none"),
+            timeout=self.settings.timeout_s,
+            max_retries=self.settings.max_retries,
+        )
 
     def complete_json(self, system: str, user: str, schema: Mapping[str, Any]) -> Any:
         """Return the answer as an object of the schema.
@@ -65,24 +69,37 @@ class LLMClient:
         for _ in range(JSON_ATTEMPTS):
             try:
                 answer = self.client.chat.completions.create(
-                    model=self.settings.model, temperature=0, max_tokens=self.settings.max_tokens, seed=7,
+                    model=self.settings.model,
+                    temperature=0,
+                    max_tokens=self.settings.max_tokens,
+                    seed=7,
                     messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
-                    response_format={"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": dict(schema)}})
+                    response_format={
+                        "type": "json_schema",
+                        "json_schema": {"name": "answer", "strict": True, "schema": dict(schema)},
+                    },
+                )
             except openai.OpenAIError as error:
                 # A server's message may quote the request: the class says enough and exposes nobody.
-                raise PluginError(f"the language model at {self.settings.base_url} failed: {type(error).__name__}") from None
+                raise PluginError(
+                    f"the language model at {self.settings.base_url} failed: {type(error).__name__}"
+                ) from None
             self._count(answer.usage)
             try:
                 return json.loads(answer.choices[0].message.content or "")
             except json.JSONDecodeError:
                 continue
-        raise PluginError(f"the language model {self.settings.model!r} gave no valid JSON in {JSON_ATTEMPTS} attempts; "
-                          "raise llm.max_tokens, or use a server that supports JSON schemas")
+        raise PluginError(
+            f"the language model {self.settings.model!r} gave no valid JSON in {JSON_ATTEMPTS} attempts; "
+            "raise llm.max_tokens, or use a server that supports JSON schemas"
+        )
 
     def _count(self, usage: Any) -> None:
         self.spent.calls += 1
         if usage is not None:
             self.spent.prompt_tokens += usage.prompt_tokens or 0
             self.spent.completion_tokens += usage.completion_tokens or 0
-            self.spent.cost_usd += ((usage.prompt_tokens or 0) * self.settings.usd_per_million_prompt
-                                    + (usage.completion_tokens or 0) * self.settings.usd_per_million_completion) / 1e6
+            self.spent.cost_usd += (
+                (usage.prompt_tokens or 0) * self.settings.usd_per_million_prompt
+                + (usage.completion_tokens or 0) * self.settings.usd_per_million_completion
+            ) / 1e6

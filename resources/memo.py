@@ -22,8 +22,10 @@ class Memo:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         if not self._ready:
-            connection.execute("CREATE TABLE IF NOT EXISTS memo (fingerprint TEXT NOT NULL, input TEXT NOT NULL, value BLOB NOT NULL, "
-                               "PRIMARY KEY (fingerprint, input)) WITHOUT ROWID")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS memo (fingerprint TEXT NOT NULL, input TEXT NOT NULL, value BLOB NOT NULL, "
+                "PRIMARY KEY (fingerprint, input)) WITHOUT ROWID"
+            )
             self._ready = True
         return connection
 
@@ -36,8 +38,12 @@ class Memo:
         try:
             for batch in chunks(inputs):
                 marks = ",".join("?" * len(batch))
-                found.update(connection.execute(
-                    f"SELECT input, value FROM memo WHERE fingerprint = ? AND input IN ({marks})", [fingerprint, *batch]))
+                found.update(
+                    connection.execute(
+                        f"SELECT input, value FROM memo WHERE fingerprint = ? AND input IN ({marks})",
+                        [fingerprint, *batch],
+                    )
+                )
         finally:
             connection.close()
         return found
@@ -47,8 +53,10 @@ class Memo:
         connection = self._connect()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR REPLACE INTO memo VALUES (?, ?, ?)",
-                                   [(fingerprint, key, value) for key, value in values.items()])
+            connection.executemany(
+                "INSERT OR REPLACE INTO memo VALUES (?, ?, ?)",
+                [(fingerprint, key, value) for key, value in values.items()],
+            )
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -61,8 +69,10 @@ class Memo:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for batch in chunks(inputs):
-                connection.execute(f"DELETE FROM memo WHERE fingerprint = ? AND input IN ({','.join('?' * len(batch))})",
-                                   [fingerprint, *batch])
+                connection.execute(
+                    f"DELETE FROM memo WHERE fingerprint = ? AND input IN ({','.join('?' * len(batch))})",
+                    [fingerprint, *batch],
+                )
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -73,4 +83,10 @@ class Memo:
 
     def put_vectors(self, fingerprint: str, inputs: Sequence[str], vectors: np.ndarray) -> None:
         """Keep vectors."""
-        self.put(fingerprint, {key: np.ascontiguousarray(row, dtype=np.float32).tobytes() for key, row in zip(inputs, vectors, strict=True)})
+        self.put(
+            fingerprint,
+            {
+                key: np.ascontiguousarray(row, dtype=np.float32).tobytes()
+                for key, row in zip(inputs, vectors, strict=True)
+            },
+        )

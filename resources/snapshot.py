@@ -41,10 +41,13 @@ def tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a store query's frame with the same types from SQLite and PostgreSQL."""
     flags = ("session_opt_out", "speaker_opt_out", "user_opt_out")
     nullable = ("user_id", "emotion", "location", "participants", "model_version", "source_ref")
-    casts: list[Any] = [pl.col(name).cast(pl.Boolean, strict=False).fill_null(value=False) for name in flags
-                        if name in frame.columns]
+    casts: list[Any] = [
+        pl.col(name).cast(pl.Boolean, strict=False).fill_null(value=False) for name in flags if name in frame.columns
+    ]
     casts += [pl.col(name).cast(pl.String) for name in nullable if name in frame.columns]
-    casts += [pl.col(name).cast(pl.Float64) for name in ("quality_override", "rating", "correct") if name in frame.columns]
+    casts += [
+        pl.col(name).cast(pl.Float64) for name in ("quality_override", "rating", "correct") if name in frame.columns
+    ]
     if "turn" in frame.columns:
         casts.append(pl.col("turn").cast(pl.Int64))
     return frame.with_columns(utc("occurred_at", frame.schema["occurred_at"]), *casts)

@@ -27,8 +27,9 @@ class InteractionStore:
         try:
             self.url = sa.engine.make_url(url)
         except sa.exc.ArgumentError:
-            raise StoreError("store_url is no SQLAlchemy URL: write e.g. sqlite:///store.sqlite or "
-                             "postgresql+psycopg://user@host/db") from None
+            raise StoreError(
+                "store_url is no SQLAlchemy URL: write e.g. sqlite:///store.sqlite or postgresql+psycopg://user@host/db"
+            ) from None
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise StoreError(f"store_url: {self.url.get_backend_name()} is no store; use sqlite or postgresql")
         self.meta = store_metadata()
@@ -72,8 +73,9 @@ class InteractionStore:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
         except sa.exc.OperationalError as error:
-            raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: "
-                             f"{_first_line(error.orig)}") from None
+            raise StoreError(
+                f"the {self.url.get_backend_name()} store cannot be opened: {_first_line(error.orig)}"
+            ) from None
         return self
 
     @contextlib.contextmanager
@@ -117,13 +119,17 @@ class InteractionStore:
             for start in range(0, len(rows), BATCH):
                 statement = self._insert(table).on_conflict_do_nothing(index_elements=["message_id"])
                 connection.execute(statement, rows[start : start + BATCH])
-            counted = sa.select(sa.func.count()).select_from(table).where(
-                table.c.seq > before, table.c.received_at == now)
+            counted = (
+                sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
+            )
             return int(connection.execute(counted).scalar_one())
 
     def _max_seq(self, connection: sa.Connection) -> int:
-        return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.meta.tables["messages"].c.seq), 0)))
-                   .scalar_one())
+        return int(
+            connection.execute(
+                sa.select(sa.func.coalesce(sa.func.max(self.meta.tables["messages"].c.seq), 0))
+            ).scalar_one()
+        )
 
     def _insert(self, table: sa.Table) -> Any:
         from sqlalchemy.dialects import postgresql, sqlite
@@ -142,13 +148,18 @@ class InteractionStore:
             least = sa.func.min if self.is_sqlite else sa.func.least
             greatest = sa.func.max if self.is_sqlite else sa.func.greatest
             changes["started_at"] = least(old.started_at, new.started_at)
-            changes["ended_at"] = sa.case((old.ended_at.is_(None), new.ended_at), (new.ended_at.is_(None), old.ended_at),
-                                          else_=greatest(old.ended_at, new.ended_at))
+            changes["ended_at"] = sa.case(
+                (old.ended_at.is_(None), new.ended_at),
+                (new.ended_at.is_(None), old.ended_at),
+                else_=greatest(old.ended_at, new.ended_at),
+            )
         else:
             changes["display_name"] = sa.case(
                 (old.display_name == old.speaker_id, new.display_name),
                 (new.display_name == new.speaker_id, old.display_name),
-                (new.display_name < old.display_name, new.display_name), else_=old.display_name)
+                (new.display_name < old.display_name, new.display_name),
+                else_=old.display_name,
+            )
             changes["kind"] = sa.case((old.kind < new.kind, old.kind), else_=new.kind)
         statement = statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_=changes)
         for start in range(0, len(rows), BATCH):
@@ -185,7 +196,9 @@ class InteractionStore:
         PostgreSQL is read as Arrow by ADBC, without row objects (placeholders become ``$1, $2, …``). SQLite is read by Python's
         own module: a second copy of SQLite in one process, as ADBC's driver would bring, breaks the file's locks.
         """
-        return self._sqlite_frame(statement, parameters) if self.is_sqlite else self._postgres_frame(statement, parameters)
+        return (
+            self._sqlite_frame(statement, parameters) if self.is_sqlite else self._postgres_frame(statement, parameters)
+        )
 
     def _postgres_frame(self, statement: str, parameters: Sequence[Any]) -> pl.DataFrame:
         import adbc_driver_postgresql.dbapi as driver
@@ -206,9 +219,17 @@ class InteractionStore:
             parts = []
             while rows := cursor.fetchmany(100_000):
                 columns = zip(*rows, strict=True)
-                parts.append(pl.DataFrame([pl.Series(name, values, strict=False) for name, values in zip(names, columns, strict=True)]))
+                parts.append(
+                    pl.DataFrame(
+                        [pl.Series(name, values, strict=False) for name, values in zip(names, columns, strict=True)]
+                    )
+                )
         # A column that is null throughout one part and text in another has two types.
-        return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame({name: pl.Series([], dtype=pl.String) for name in names})
+        return (
+            pl.concat(parts, how="vertical_relaxed")
+            if parts
+            else pl.DataFrame({name: pl.Series([], dtype=pl.String) for name in names})
+        )
 
     def weeks(self) -> list[str]:
         """Return the weeks that hold messages, oldest first."""
@@ -237,8 +258,9 @@ class InteractionStore:
         if known and known[0] == row:
             return
         statement = self._insert(table).values(**row)
-        statement = statement.on_conflict_do_update(index_elements=["agent_id", "category", "key"],
-                                                    set_={"value": value, "is_mutable": is_mutable})
+        statement = statement.on_conflict_do_update(
+            index_elements=["agent_id", "category", "key"], set_={"value": value, "is_mutable": is_mutable}
+        )
         self._guarded(statement)
 
     def delete_core_memory(self, agent_id: str, category: str, key: str) -> None:
@@ -248,8 +270,9 @@ class InteractionStore:
             StoreError: the entry is immutable.
         """
         table = self.meta.tables["core_memory"]
-        self._guarded(sa.delete(table).where(table.c.agent_id == agent_id, table.c.category == category,
-                                             table.c.key == key))
+        self._guarded(
+            sa.delete(table).where(table.c.agent_id == agent_id, table.c.category == category, table.c.key == key)
+        )
 
     def _guarded(self, statement: Any) -> None:
         try:
@@ -270,14 +293,32 @@ class InteractionStore:
         with self.writer.begin() as connection:
             return connection.execute(statement).rowcount
 
-    def add_feedback(self, message_id: str, *, rating: float | None = None, correct: bool | None = None,
-                     correction: str | None = None, quality_override: float | None = None) -> str:
+    def add_feedback(
+        self,
+        message_id: str,
+        *,
+        rating: float | None = None,
+        correct: bool | None = None,
+        correction: str | None = None,
+        quality_override: float | None = None,
+    ) -> str:
         """Keep what somebody said of an answer; return its id."""
         now = datetime.now(UTC)
         feedback_id = content_id("fb", message_id, rating, correct, correction, quality_override, now)
-        self.insert_once("feedback", [{
-            "feedback_id": feedback_id, "message_id": message_id, "rating": rating, "correct": correct,
-            "correction": correction, "quality_override": quality_override, "given_at": now}])
+        self.insert_once(
+            "feedback",
+            [
+                {
+                    "feedback_id": feedback_id,
+                    "message_id": message_id,
+                    "rating": rating,
+                    "correct": correct,
+                    "correction": correction,
+                    "quality_override": quality_override,
+                    "given_at": now,
+                }
+            ],
+        )
         return feedback_id
 
     def register(self, name: str, row: dict[str, Any]) -> None:
@@ -296,9 +337,16 @@ class InteractionStore:
             if status == "deployed":
                 mine = sa.select(table.c.persona_id, table.c.layer).where(table.c.adapter_id == adapter_id)
                 row = connection.execute(mine).one()
-                connection.execute(sa.update(table).where(
-                    table.c.persona_id == row.persona_id, table.c.layer == row.layer, table.c.status == "deployed",
-                    table.c.adapter_id != adapter_id).values(status="retired"))
+                connection.execute(
+                    sa.update(table)
+                    .where(
+                        table.c.persona_id == row.persona_id,
+                        table.c.layer == row.layer,
+                        table.c.status == "deployed",
+                        table.c.adapter_id != adapter_id,
+                    )
+                    .values(status="retired")
+                )
             connection.execute(sa.update(table).where(table.c.adapter_id == adapter_id).values(status=status))
 
 
@@ -318,7 +366,13 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     # Without this Python's driver opens transactions by itself, and BEGIN IMMEDIATE above would come too late.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON", "recursive_triggers=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "busy_timeout=30000",
+        "foreign_keys=ON",
+        "recursive_triggers=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

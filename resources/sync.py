@@ -28,8 +28,12 @@ class SyncState:
     def largest_pair(self) -> int:
         """Return the largest number of unsynced messages of any pair of agent and user."""
         m = self.messages
-        pairs = (sa.select(sa.func.count().label("n")).where(m.c.synced_at.is_(None))
-                 .group_by(m.c.agent_id, m.c.user_id).subquery())
+        pairs = (
+            sa.select(sa.func.count().label("n"))
+            .where(m.c.synced_at.is_(None))
+            .group_by(m.c.agent_id, m.c.user_id)
+            .subquery()
+        )
         return int(self.store.scalar(sa.select(sa.func.coalesce(sa.func.max(pairs.c.n), 0))))
 
     def unsynced(self) -> int:
@@ -40,8 +44,11 @@ class SyncState:
         """Return the unsynced messages of one pair."""
         m = self.messages
         same_user = m.c.user_id.is_not_distinct_from(user_id)
-        return int(self.store.scalar(sa.select(sa.func.count()).where(
-            m.c.synced_at.is_(None), m.c.agent_id == agent_id, same_user)))
+        return int(
+            self.store.scalar(
+                sa.select(sa.func.count()).where(m.c.synced_at.is_(None), m.c.agent_id == agent_id, same_user)
+            )
+        )
 
     def due(self, threshold: int) -> list[UnsyncedWeek]:
         """Return the weeks to sync: those with unsynced messages of pairs that reached the threshold, oldest first.
@@ -49,12 +56,21 @@ class SyncState:
         The watermark is the highest arrival number among the unsynced messages of the week.
         """
         m = self.messages
-        ripe = (sa.select(m.c.agent_id, m.c.user_id).where(m.c.synced_at.is_(None))
-                .group_by(m.c.agent_id, m.c.user_id).having(sa.func.count() >= threshold).subquery())
+        ripe = (
+            sa.select(m.c.agent_id, m.c.user_id)
+            .where(m.c.synced_at.is_(None))
+            .group_by(m.c.agent_id, m.c.user_id)
+            .having(sa.func.count() >= threshold)
+            .subquery()
+        )
         same_pair = sa.and_(ripe.c.agent_id == m.c.agent_id, ripe.c.user_id.is_not_distinct_from(m.c.user_id))
         ripe_weeks = sa.select(m.c.week).distinct().where(m.c.synced_at.is_(None)).join(ripe, same_pair)
-        query = (sa.select(m.c.week, sa.func.count(), sa.func.max(m.c.seq)).where(
-            m.c.synced_at.is_(None), m.c.week.in_(ripe_weeks)).group_by(m.c.week).order_by(m.c.week))
+        query = (
+            sa.select(m.c.week, sa.func.count(), sa.func.max(m.c.seq))
+            .where(m.c.synced_at.is_(None), m.c.week.in_(ripe_weeks))
+            .group_by(m.c.week)
+            .order_by(m.c.week)
+        )
         with self.store.engine.connect() as connection:
             return [UnsyncedWeek(week, int(n), int(mark)) for week, n, mark in connection.execute(query)]
 
@@ -70,8 +86,9 @@ class SyncState:
         m, now, changed = self.messages, datetime.now(UTC), 0
         with self.store.writer.begin() as connection:
             for batch in chunks(message_ids):
-                changed += connection.execute(sa.update(m).where(
-                    m.c.message_id.in_(batch), m.c.synced_at.is_(None)).values(synced_at=now)).rowcount
+                changed += connection.execute(
+                    sa.update(m).where(m.c.message_id.in_(batch), m.c.synced_at.is_(None)).values(synced_at=now)
+                ).rowcount
         return changed
 
     def reopen(self, week: str) -> int:

@@ -45,13 +45,18 @@ def store_metadata() -> sa.MetaData:
         if record is Messages:
             # Arrival order is a column of its own: the watermark of a sync, and no part of what was said.
             columns += [
-                sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+                sa.Column(
+                    "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
+                ),
                 sa.Column("received_at", UTCDateTime(), nullable=False),
                 sa.Column("synced_at", UTCDateTime(), nullable=True),
             ]
         table = sa.Table(name, metadata, *columns, sqlite_autoincrement=record is Messages)
         if record is Messages:
-            unsynced = {"sqlite_where": sa.text("synced_at IS NULL"), "postgresql_where": sa.text("synced_at IS NULL")}
+            unsynced: dict[str, Any] = {
+                "sqlite_where": sa.text("synced_at IS NULL"),
+                "postgresql_where": sa.text("synced_at IS NULL"),
+            }
             sa.Index("messages_by_id", table.c.message_id, unique=True)
             sa.Index("messages_by_week", table.c.week)
             sa.Index("messages_by_session", table.c.session_id)

@@ -26,20 +26,38 @@ def opted_out_messages(store: InteractionStore) -> pl.Series:
     return store.frame(OPTED_OUT)["message_id"].cast(pl.String)
 
 
-def write_dataset(home: Path, store: InteractionStore, samples: pl.DataFrame, lines: Callable[[pl.DataFrame], Iterable[str]], *,
-                  kind: str, persona_id: str, week: str | None, card: dict[str, Any]) -> dict[str, Any]:
+def write_dataset(
+    home: Path,
+    store: InteractionStore,
+    samples: pl.DataFrame,
+    lines: Callable[[pl.DataFrame], Iterable[str]],
+    *,
+    kind: str,
+    persona_id: str,
+    week: str | None,
+    card: dict[str, Any],
+) -> dict[str, Any]:
     """Write train.jsonl, eval.jsonl and card.md of a dataset and register it; return its registry row.
 
     The folder is named by content: the same samples give the same folder and the same bytes.
     """
-    dataset_id = content_id("d", kind, persona_id, week, *samples["content_hash"].to_list(), *samples["split"].to_list())
+    dataset_id = content_id(
+        "d", kind, persona_id, week, *samples["content_hash"].to_list(), *samples["split"].to_list()
+    )
     folder = home / "datasets" / dataset_id
     for split in ("train", "eval"):
         part = samples.filter(pl.col("split") == split)
         write_text(folder / f"{split}.jsonl", "".join(_terminated(lines(part))))
-    row = {"dataset_id": dataset_id, "kind": kind, "persona_id": persona_id, "week": week, "path": str(folder.relative_to(home)),
-           "n_train": samples.filter(pl.col("split") == "train").height, "n_eval": samples.filter(pl.col("split") == "eval").height,
-           "created_at": datetime.now(UTC)}
+    row = {
+        "dataset_id": dataset_id,
+        "kind": kind,
+        "persona_id": persona_id,
+        "week": week,
+        "path": str(folder.relative_to(home)),
+        "n_train": samples.filter(pl.col("split") == "train").height,
+        "n_eval": samples.filter(pl.col("split") == "eval").height,
+        "created_at": datetime.now(UTC),
+    }
     write_text(folder / "card.md", _card({**{k: v for k, v in row.items() if k != "created_at"}, **card}))
     store.register("datasets", row)
     return row
@@ -55,9 +73,30 @@ def _card(values: dict[str, Any]) -> str:
     return f"# Dataset\n\nAnonymized conversations of one persona, for fine-tuning.\n\n| | |\n|---|---|\n{rows}\n"
 
 
-def adapter_row(adapter_id: str, *, layer: str, persona_id: str, week: str | None, base_model: str, dataset_id: str, path: str,
-                config: dict[str, Any], metrics: dict[str, Any], status: str) -> dict[str, Any]:
+def adapter_row(
+    adapter_id: str,
+    *,
+    layer: str,
+    persona_id: str,
+    week: str | None,
+    base_model: str,
+    dataset_id: str,
+    path: str,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+    status: str,
+) -> dict[str, Any]:
     """Return a row of the record Adapters."""
-    return {"adapter_id": adapter_id, "layer": layer, "persona_id": persona_id, "week": week, "base_model": base_model,
-            "dataset_id": dataset_id, "path": path, "config": json.dumps(config, sort_keys=True), "metrics": json.dumps(metrics, sort_keys=True),
-            "status": status, "created_at": datetime.now(UTC)}
+    return {
+        "adapter_id": adapter_id,
+        "layer": layer,
+        "persona_id": persona_id,
+        "week": week,
+        "base_model": base_model,
+        "dataset_id": dataset_id,
+        "path": path,
+        "config": json.dumps(config, sort_keys=True),
+        "metrics": json.dumps(metrics, sort_keys=True),
+        "status": status,
+        "created_at": datetime.now(UTC),
+    }

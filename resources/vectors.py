@@ -78,8 +78,17 @@ class VectorStore:
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def replace_week(self, kind: str, record: type[Record], frame: pl.DataFrame, vectors: np.ndarray, week: str, embedder: str,
-                     dim: int, text_column: str) -> Committed:
+    def replace_week(
+        self,
+        kind: str,
+        record: type[Record],
+        frame: pl.DataFrame,
+        vectors: np.ndarray,
+        week: str,
+        embedder: str,
+        dim: int,
+        text_column: str,
+    ) -> Committed:
         """Make the week in the embedder's table exactly these rows, in one commit; nothing is committed if nothing changed.
 
         Args:
@@ -101,10 +110,19 @@ class VectorStore:
             if before.equals(record.shaped(frame)):
                 return Committed(frame.height, 0, 0, 0, int(lance.version))
             where = f"week = '{week}'"
-            result = self._retried(lambda: lance.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-                                   .when_not_matched_by_source_delete(where).execute(table))
+            result = self._retried(
+                lambda: (
+                    lance.merge_insert(key)
+                    .when_matched_update_all()
+                    .when_not_matched_insert_all()
+                    .when_not_matched_by_source_delete(where)
+                    .execute(table)
+                )
+            )
             self._maintain(lance, text_column)
-        return Committed(frame.height, result.num_inserted_rows, result.num_updated_rows, result.num_deleted_rows, result.version)
+        return Committed(
+            frame.height, result.num_inserted_rows, result.num_updated_rows, result.num_deleted_rows, result.version
+        )
 
     def _table(self, kind: str, embedder: str, schema: pa.Schema) -> Any:
         name = self.table_for(kind, embedder)
@@ -145,9 +163,9 @@ class VectorStore:
                 before = lance.count_rows()
                 for start in range(0, len(values), 500):
                     listed = ", ".join(quoted(value) for value in values[start : start + 500])
-                    self._retried(lambda where=f"{column} IN ({listed})", t=lance: t.delete(where))
+                    self._retried(lance.delete, f"{column} IN ({listed})")
                 removed += before - lance.count_rows()
-                self._retried(lambda t=lance: t.optimize(cleanup_older_than=timedelta(0), delete_unverified=True))
+                self._retried(lance.optimize, cleanup_older_than=timedelta(0), delete_unverified=True)
         return removed
 
     def _maintain(self, lance: Any, text_column: str) -> None:
@@ -159,21 +177,22 @@ class VectorStore:
             return
         indexes = {index.columns[0]: index for index in lance.list_indices()}
         if text_column not in indexes:
-            self._retried(lambda: lance.create_index(text_column, config=FTS(stem=True, remove_stop_words=False, ascii_folding=True)))
+            words = FTS(stem=True, remove_stop_words=False, ascii_folding=True)
+            self._retried(lance.create_index, text_column, config=words)
         for column in FILTERS:
             if column not in indexes:
-                self._retried(lambda name=column: lance.create_index(name, config=BTree()))
+                self._retried(lance.create_index, column, config=BTree())
         if rows >= INDEX_FROM and "vector" not in indexes:
-            self._retried(lambda: lance.create_index("vector", config=IvfPq(distance_type="cosine")))
+            self._retried(lance.create_index, "vector", config=IvfPq(distance_type="cosine"))
         lagging = indexes[text_column].num_unindexed_rows if text_column in indexes else 0
         if lagging > max(OPTIMIZE_FROM, rows // 10):
             self._retried(lance.optimize)
 
-    def _retried(self, action: Callable[[], T]) -> T:
+    def _retried(self, action: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run an action again when another commit came between, at most ``ATTEMPTS`` times."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return action()
+                return action(*args, **kwargs)
             except (RuntimeError, OSError) as error:
                 if "conflict" not in str(error).lower():
                     raise
@@ -230,9 +249,15 @@ def lance_schema(record: type[Record], dim: int) -> pa.Schema:
     Without the declaration eight writers left duplicate rows in 11 of 12 trials; with it in none.
     """
     key = record.primary_key()[0]
-    fields = [pa.field(f.name, f.type, nullable=f.name != key,
-                       metadata={"lance-schema:unenforced-primary-key": "true"} if f.name == key else None)
-              for f in record.arrow_schema()]
+    fields = [
+        pa.field(
+            f.name,
+            f.type,
+            nullable=f.name != key,
+            metadata={"lance-schema:unenforced-primary-key": "true"} if f.name == key else None,
+        )
+        for f in record.arrow_schema()
+    ]
     return pa.schema([*fields, pa.field("vector", pa.list_(pa.float32(), dim))])
 
 
@@ -240,7 +265,9 @@ def matrix(column: Any) -> np.ndarray:
     """Return a vector column as float32 (rows, dim)."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     dim = array.type.list_size
-    return np.asarray(array.flatten(), dtype=np.float32).reshape(-1, dim) if len(array) else np.zeros((0, dim), np.float32)
+    return (
+        np.asarray(array.flatten(), dtype=np.float32).reshape(-1, dim) if len(array) else np.zeros((0, dim), np.float32)
+    )
 
 
 def quoted(value: str) -> str:

@@ -91,7 +91,9 @@ class Warehouse:
         import duckdb
 
         if not self.path.exists():
-            raise StoreError(f"{self.path} does not exist yet: materialize the analytics first (memory materialize --all)")
+            raise StoreError(
+                f"{self.path} does not exist yet: materialize the analytics first (memory materialize --all)"
+            )
         return duckdb.connect(str(self.path), read_only=True)
 
 

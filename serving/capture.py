@@ -39,7 +39,7 @@ def choose_source(registry: PluginRegistry, target: str, name: str | None) -> So
         source: Source = registry.create("source", name=name)
         return source
     if "://" in target:
-        return registry.create("source", name="sql")  # type: ignore[no-any-return]
+        return registry.create("source", name="sql")
     path = Path(target)
     if not path.exists():
         raise SourceError(f"{target}: no such file")
@@ -48,15 +48,29 @@ def choose_source(registry: PluginRegistry, target: str, name: str | None) -> So
     if path.stat().st_size == 0:
         raise SourceError(f"{path.name}: the file is empty")
     head = head_of(path)
-    fitting = [source for source in (registry.create("source", name=known) for known in registry.names("source")) if source.sniff(path, head)]
+    fitting = [
+        source
+        for source in (registry.create("source", name=known) for known in registry.names("source"))
+        if source.sniff(path, head)
+    ]
     if not fitting:
-        raise SourceError(f"{path.name}: no format recognises this file; name one with --format: {', '.join(registry.names('source'))}")
+        raise SourceError(
+            f"{path.name}: no format recognises this file; name one with --format: {', '.join(registry.names('source'))}"
+        )
     # The most particular format wins: plain tables recognise a suffix only.
     return min(fitting, key=lambda source: (source.name in ("jsonl", "csv"), source.name))
 
 
-def import_target(store: InteractionStore, registry: PluginRegistry, keys: Keys, target: str, options: SourceOptions, *,
-                  name: str | None = None, progress: Callable[[float], None] | None = None) -> ImportSummary:
+def import_target(
+    store: InteractionStore,
+    registry: PluginRegistry,
+    keys: Keys,
+    target: str,
+    options: SourceOptions,
+    *,
+    name: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> ImportSummary:
     """Import a file or a table; importing it again, whole or in pieces, in any order, changes nothing.
 
     Raises:
@@ -106,9 +120,17 @@ class Erased:
         if not self.hashes or messages.is_empty():
             return messages, 0
         gone = pl.lit(value=False)
-        for kind, columns in (("user", ("user_id", "speaker_id")), ("session", ("session_id",)), ("message", ("message_id",))):
+        for kind, columns in (
+            ("user", ("user_id", "speaker_id")),
+            ("session", ("session_id",)),
+            ("message", ("message_id",)),
+        ):
             for column in columns:
-                values = [value for value in messages[column].drop_nulls().unique() if self.subject(kind, value) in self.hashes]
+                values = [
+                    value
+                    for value in messages[column].drop_nulls().unique()
+                    if self.subject(kind, value) in self.hashes
+                ]
                 gone = gone | pl.col(column).is_in(values).fill_null(value=False)
         kept = messages.filter(~gone)
         return kept, messages.height - kept.height

@@ -39,7 +39,7 @@ class MemoryClient:
         embedder: Use this one instead of the settings' (tests); False: none, words alone.
     """
 
-    def __init__(self, settings: Settings | None = None, *, embedder: Embedder | None | bool = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, embedder: Embedder | bool | None = None) -> None:
         self.settings = settings or load_settings()
         self._embedder = embedder
         self._notes: list[str] = []
@@ -87,13 +87,27 @@ class MemoryClient:
 
     # -- capture --------------------------------------------------------------------------------------------------
 
-    def start_session(self, agent: str, user: str | None = None, *, session: str | None = None, opt_out_training: bool = False) -> str:
+    def start_session(
+        self, agent: str, user: str | None = None, *, session: str | None = None, opt_out_training: bool = False
+    ) -> str:
         """Begin a conversation; return its id."""
         now = datetime.now(UTC)
         session = session or content_id("s", agent, user, now.isoformat())
-        self.store.insert_once("sessions", [{
-            "session_id": session, "agent_id": agent, "user_id": user, "opt_out_training": opt_out_training, "started_at": now,
-            "ended_at": None, "source": "client", "metadata": None}])
+        self.store.insert_once(
+            "sessions",
+            [
+                {
+                    "session_id": session,
+                    "agent_id": agent,
+                    "user_id": user,
+                    "opt_out_training": opt_out_training,
+                    "started_at": now,
+                    "ended_at": None,
+                    "source": "client",
+                    "metadata": None,
+                }
+            ],
+        )
         if opt_out_training:
             self.store.set_opt_out(session_id=session)
         return session
@@ -104,20 +118,47 @@ class MemoryClient:
         with self.store.writer.begin() as connection:
             connection.execute(sa.update(table).where(table.c.session_id == session).values(ended_at=datetime.now(UTC)))
 
-    def remember(self, text: str, *, agent: str, user: str | None = None, session: str | None = None, role: str = "user",
-                 speaker: str | None = None, speaker_name: str | None = None, emotion: str | None = None, occurred_at: datetime | None = None,
-                 location: str | None = None, participants: Sequence[str] | None = None, model_version: str | None = None,
-                 metadata: Mapping[str, Any] | None = None, turn: int | None = None) -> str:
+    def remember(
+        self,
+        text: str,
+        *,
+        agent: str,
+        user: str | None = None,
+        session: str | None = None,
+        role: str = "user",
+        speaker: str | None = None,
+        speaker_name: str | None = None,
+        emotion: str | None = None,
+        occurred_at: datetime | None = None,
+        location: str | None = None,
+        participants: Sequence[str] | None = None,
+        model_version: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        turn: int | None = None,
+    ) -> str:
         """Keep one utterance; return its id. It is recallable at once, before any batch.
 
         Raises:
             StoreError: the text is empty, the time is in the future, or the subject was erased.
         """
         moment = occurred_at or datetime.now(UTC)
-        row = {"session_id": session, "agent_id": agent, "user_id": user, "role": role, "text": text, "emotion": emotion, "turn": turn,
-               "speaker_id": speaker or (agent if role == "agent" else user), "speaker_name": speaker_name, "location": location,
-               "participants": list(participants) if participants else None, "model_version": model_version,
-               "metadata": dict(metadata) if metadata else None, "occurred_at": moment, "group": user is None}
+        row = {
+            "session_id": session,
+            "agent_id": agent,
+            "user_id": user,
+            "role": role,
+            "text": text,
+            "emotion": emotion,
+            "turn": turn,
+            "speaker_id": speaker or (agent if role == "agent" else user),
+            "speaker_name": speaker_name,
+            "location": location,
+            "participants": list(participants) if participants else None,
+            "model_version": model_version,
+            "metadata": dict(metadata) if metadata else None,
+            "occurred_at": moment,
+            "group": user is None,
+        }
         options = SourceOptions(first_week=self.settings.first_week, now=datetime.now(UTC))
         messages, sessions, speakers, rejects = normalise([row], options, "client", "")
         if rejects.height:
@@ -128,25 +169,54 @@ class MemoryClient:
         self.store.write(messages, sessions, speakers)
         return str(messages["message_id"][0])
 
-    def remember_exchange(self, input_text: str, output_text: str, *, agent: str, user: str, session: str | None = None,
-                          input_emotion: str | None = None, output_emotion: str | None = None, **shared: Any) -> tuple[str, str]:
+    def remember_exchange(
+        self,
+        input_text: str,
+        output_text: str,
+        *,
+        agent: str,
+        user: str,
+        session: str | None = None,
+        input_emotion: str | None = None,
+        output_emotion: str | None = None,
+        **shared: Any,
+    ) -> tuple[str, str]:
         """Keep what was said and what was answered; return both ids."""
         said = self.remember(input_text, agent=agent, user=user, session=session, emotion=input_emotion, **shared)
-        answered = self.remember(output_text, agent=agent, user=user, session=session, role="agent", emotion=output_emotion, **shared)
+        answered = self.remember(
+            output_text, agent=agent, user=user, session=session, role="agent", emotion=output_emotion, **shared
+        )
         return said, answered
 
-    def import_file(self, target: str, options: SourceOptions | None = None, *, format: str | None = None) -> ImportSummary:
+    def import_file(
+        self, target: str, options: SourceOptions | None = None, *, format: str | None = None
+    ) -> ImportSummary:
         """Import a file or a database table."""
-        return import_target(self.store, self.registry, self.keys, target,
-                             options or SourceOptions(first_week=self.settings.first_week), name=format)
+        return import_target(
+            self.store,
+            self.registry,
+            self.keys,
+            target,
+            options or SourceOptions(first_week=self.settings.first_week),
+            name=format,
+        )
 
-    def feedback(self, message_id: str, *, rating: float | None = None, correct: bool | None = None, correction: str | None = None,
-                 quality: float | None = None) -> str:
+    def feedback(
+        self,
+        message_id: str,
+        *,
+        rating: float | None = None,
+        correct: bool | None = None,
+        correction: str | None = None,
+        quality: float | None = None,
+    ) -> str:
         """Keep what somebody said of an answer; a person's quality overrides the scorer's."""
         week = self.store.rows("messages", message_id=message_id)
         if not week:
             raise StoreError("there is no such message")
-        feedback_id = self.store.add_feedback(message_id, rating=rating, correct=correct, correction=correction, quality_override=quality)
+        feedback_id = self.store.add_feedback(
+            message_id, rating=rating, correct=correct, correction=correction, quality_override=quality
+        )
         SyncState(self.store).reopen(week[0]["week"])
         return feedback_id
 
@@ -156,8 +226,17 @@ class MemoryClient:
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def recall(self, question: str, *, agent: str, user: str | None = None, k: int = 10, kinds: Sequence[str] = ("message", "episode"),
-               emotion: str | None = None, now: datetime | None = None) -> Recalled:
+    def recall(
+        self,
+        question: str,
+        *,
+        agent: str,
+        user: str | None = None,
+        k: int = 10,
+        kinds: Sequence[str] = ("message", "episode"),
+        emotion: str | None = None,
+        now: datetime | None = None,
+    ) -> Recalled:
         """Return the ``k`` best memories of an agent (and user), each with score, shares, reason and sources."""
         answer = self.recaller.recall(question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now)
         answer.notes[:0] = self._notes
@@ -169,19 +248,40 @@ class MemoryClient:
         if user is not None:
             frame = frame.filter(pl.col("user_id") == user)
         several = pl.col("category").is_in(["like", "dislike", "plan", "possession", "routine", "health"])
-        return (frame.collect().with_columns(_value=pl.when(several).then(pl.col("value").str.to_lowercase()).otherwise(pl.lit("")))
-                .sort("first_mentioned", "confidence", "fact_id", descending=[True, True, False])
-                .unique(["user_id", "subject", "key", "_value"], keep="first", maintain_order=True).drop("_value"))
+        return (
+            frame.collect()
+            .with_columns(_value=pl.when(several).then(pl.col("value").str.to_lowercase()).otherwise(pl.lit("")))
+            .sort("first_mentioned", "confidence", "fact_id", descending=[True, True, False])
+            .unique(["user_id", "subject", "key", "_value"], keep="first", maintain_order=True)
+            .drop("_value")
+        )
 
-    def context(self, message: str, *, agent: str, user: str | None = None, session: str | None = None, budget: int = 800,
-                now: datetime | None = None) -> Context:
+    def context(
+        self,
+        message: str,
+        *,
+        agent: str,
+        user: str | None = None,
+        session: str | None = None,
+        budget: int = 800,
+        now: datetime | None = None,
+    ) -> Context:
         """Return a block for the prompt of a reply: facts, memories and recent messages, at most ``budget`` tokens by estimate."""
         recalled = self.recall(message, agent=agent, user=user, k=20, now=now)
         spoken = pl.DataFrame({"text": [message]}).select(language(pl.col("text"))).item()
-        return render(self.facts(agent=agent, user=user).head(12), recalled.memories, self.recent(agent=agent, user=user, session=session),
-                      budget=budget, language=spoken, now=now, notes=recalled.notes)
+        return render(
+            self.facts(agent=agent, user=user).head(12),
+            recalled.memories,
+            self.recent(agent=agent, user=user, session=session),
+            budget=budget,
+            language=spoken,
+            now=now,
+            notes=recalled.notes,
+        )
 
-    def recent(self, *, agent: str, user: str | None = None, session: str | None = None, limit: int = 6) -> pl.DataFrame:
+    def recent(
+        self, *, agent: str, user: str | None = None, session: str | None = None, limit: int = 6
+    ) -> pl.DataFrame:
         """Return the newest messages of a scope, oldest of them first: message_id, speaker_name, text, occurred_at."""
         wanted = [("m.agent_id = ?", agent), ("m.user_id = ?", user), ("m.session_id = ?", session)]
         given = [(clause, value) for clause, value in wanted if value is not None]
@@ -189,7 +289,8 @@ class MemoryClient:
         return self.store.frame(
             "SELECT m.message_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.text, m.occurred_at, m.seq FROM messages m "
             f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE {where} ORDER BY m.occurred_at DESC, m.seq DESC LIMIT {int(limit)}",
-            [value for _, value in given]).reverse()
+            [value for _, value in given],
+        ).reverse()
 
     def system_prompt(self, agent: str) -> str:
         """Return the system prompt from the agent's core memory."""
@@ -202,8 +303,12 @@ class MemoryClient:
         messages = self.store.scalar(sa.select(sa.func.count()).where(*mine))
         unsynced = self.store.scalar(sa.select(sa.func.count()).where(*mine, m.c.synced_at.is_(None)))
         lance = self.vectors.open("message_embeddings")
-        return {"messages": int(messages), "unsynced": int(unsynced), "facts": self.facts(agent=agent, user=user).height,
-                "vectors": int(lance.count_rows(Scope(agent, user).where())) if lance is not None else 0}
+        return {
+            "messages": int(messages),
+            "unsynced": int(unsynced),
+            "facts": self.facts(agent=agent, user=user).height,
+            "vectors": int(lance.count_rows(Scope(agent, user).where())) if lance is not None else 0,
+        }
 
     # -- forgetting and tracing -----------------------------------------------------------------------------------
 
@@ -213,7 +318,11 @@ class MemoryClient:
         Raises:
             MemoryAssetsError: not exactly one subject is named.
         """
-        named = [(kind, value) for kind, value in (("user", user), ("session", session), ("message", message)) if value is not None]
+        named = [
+            (kind, value)
+            for kind, value in (("user", user), ("session", session), ("message", message))
+            if value is not None
+        ]
         if len(named) != 1:
             raise MemoryAssetsError("name exactly one of user, session, message to forget")
         kind, value = named[0]

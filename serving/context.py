@@ -12,7 +12,14 @@ CHARACTERS_PER_TOKEN = 3.2
 
 HEADINGS = {
     "en": {"facts": "What I know", "memories": "What I remember", "recent": "Just now", "turn": "turn", "ago": "ago"},
-    "es": {"facts": "Lo que sé", "memories": "Lo que recuerdo", "recent": "Hace un momento", "turn": "turno", "ago": "hace"}}
+    "es": {
+        "facts": "Lo que sé",
+        "memories": "Lo que recuerdo",
+        "recent": "Hace un momento",
+        "turn": "turno",
+        "ago": "hace",
+    },
+}
 
 
 @dataclass
@@ -43,8 +50,16 @@ def age_of(moment: datetime, now: datetime, language: str) -> str:
     return f"hace {amount}" if language == "es" else f"{amount} ago"
 
 
-def render(facts: pl.DataFrame, memories: list[Memory], recent: pl.DataFrame, *, budget: int, language: str, now: datetime | None = None,
-           notes: list[str] | None = None) -> Context:
+def render(
+    facts: pl.DataFrame,
+    memories: list[Memory],
+    recent: pl.DataFrame,
+    *,
+    budget: int,
+    language: str,
+    now: datetime | None = None,
+    notes: list[str] | None = None,
+) -> Context:
     """Return the block; recent messages come first in the budget, then facts, then memories by rank; nothing stands twice."""
     now, words = now or datetime.now(UTC), HEADINGS.get(language, HEADINGS["en"])
     left, used = budget, []
@@ -74,5 +89,7 @@ def render(facts: pl.DataFrame, memories: list[Memory], recent: pl.DataFrame, *,
             used.append(memory)
             said.update(memory.source_ids if memory.kind == "message" else [])
     parts["recent"].reverse()
-    text = "\n\n".join(f"{words[name]}:\n" + "\n".join(parts[name]) for name in ("facts", "memories", "recent") if parts[name])
+    text = "\n\n".join(
+        f"{words[name]}:\n" + "\n".join(parts[name]) for name in ("facts", "memories", "recent") if parts[name]
+    )
     return Context(text, tokens_of(text) if text else 0, used, notes or [])

@@ -19,9 +19,15 @@ from resources.vectors import VectorStore
 from serving.capture import Erased
 
 LAKE_TABLES = {
-    "raw_interactions": RawInteractions, "scored_interactions": ScoredInteractions, "anonymized_interactions": AnonymizedInteractions,
-    "facts": Facts, "episodes": Episodes, "consolidated_episodes": ConsolidatedEpisodes, "personality_dataset": DatasetManifest,
-    "episodic_dataset": DatasetManifest}
+    "raw_interactions": RawInteractions,
+    "scored_interactions": ScoredInteractions,
+    "anonymized_interactions": AnonymizedInteractions,
+    "facts": Facts,
+    "episodes": Episodes,
+    "consolidated_episodes": ConsolidatedEpisodes,
+    "personality_dataset": DatasetManifest,
+    "episodic_dataset": DatasetManifest,
+}
 
 
 @dataclass
@@ -35,18 +41,27 @@ class Forgotten:
     pending: list[str] = field(default_factory=list)
 
 
-def forget(store: InteractionStore, lake: Lake, vectors: VectorStore, keys: Keys, home: Path, *, kind: str, value: str) -> Forgotten:
+def forget(
+    store: InteractionStore, lake: Lake, vectors: VectorStore, keys: Keys, home: Path, *, kind: str, value: str
+) -> Forgotten:
     """Forget a subject; asked twice it is quiet, killed half-way the next call does the rest.
 
     The store goes last: until then the messages say what is still to be removed elsewhere.
     """
     done = Forgotten()
     m = store.meta.tables["messages"]
-    which = {"user": sa.or_(m.c.user_id == value, m.c.speaker_id == value), "session": m.c.session_id == value, "message": m.c.message_id == value}[kind]
+    which = {
+        "user": sa.or_(m.c.user_id == value, m.c.speaker_id == value),
+        "session": m.c.session_id == value,
+        "message": m.c.message_id == value,
+    }[kind]
     with store.engine.connect() as connection:
         rows = connection.execute(sa.select(m.c.message_id, m.c.week).where(which)).all()
     ids, done.weeks = [row.message_id for row in rows], sorted({row.week for row in rows})
-    store.insert_once("tombstones", [{"subject_hash": Erased(store, keys).subject(kind, value), "kind": kind, "erased_at": datetime.now(UTC)}])
+    store.insert_once(
+        "tombstones",
+        [{"subject_hash": Erased(store, keys).subject(kind, value), "kind": kind, "erased_at": datetime.now(UTC)}],
+    )
     if not ids:
         return done
     done.messages = len(ids)
@@ -96,7 +111,9 @@ def _from_lake(lake: Lake, ids: list[str], done: Forgotten) -> dict[str, list[st
     return dropped
 
 
-def _from_training(store: InteractionStore, home: Path, samples: list[str], personas: list[str], done: Forgotten) -> None:
+def _from_training(
+    store: InteractionStore, home: Path, samples: list[str], personas: list[str], done: Forgotten
+) -> None:
     """Remove the files of the personas' datasets, and quarantine the adapters trained on them."""
     if not samples:
         return

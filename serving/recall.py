@@ -17,7 +17,15 @@ from resources.vectors import VectorStore
 from serving.candidates import fresh, indexed
 from serving.scope import Scope
 
-WEIGHTS = {"semantic": 1.0, "keyword": 0.5, "window": 0.4, "speaker": 0.25, "recency": 0.05, "importance": 0.05, "emotion": 0.1}
+WEIGHTS = {
+    "semantic": 1.0,
+    "keyword": 0.5,
+    "window": 0.4,
+    "speaker": 0.25,
+    "recency": 0.05,
+    "importance": 0.05,
+    "emotion": 0.1,
+}
 """What a standard deviation (semantic, keyword, window) or a full value (the others) adds to a score."""
 
 EPISODE_HANDICAP = 0.5
@@ -73,8 +81,16 @@ class Recaller:
         self.embedder = embedder
         self._fresh_vectors: OrderedDict[str, np.ndarray] = OrderedDict()
 
-    def recall(self, question: str, scope: Scope, *, k: int = 10, kinds: Sequence[str] = ("message", "episode"), emotion: str | None = None,
-               now: datetime | None = None) -> Recalled:
+    def recall(
+        self,
+        question: str,
+        scope: Scope,
+        *,
+        k: int = 10,
+        kinds: Sequence[str] = ("message", "episode"),
+        emotion: str | None = None,
+        now: datetime | None = None,
+    ) -> Recalled:
         """Return the ``k`` best memories of the scope.
 
         Args:
@@ -122,25 +138,48 @@ class Recaller:
             new = new.filter(~pl.col("message_id").is_in(found["message_id"].implode()))
         if new.height:
             said = [f"{name}: {text}" for name, text in new.select("speaker_name", "text").iter_rows()]
-            new = new.with_columns(keyword=pl.Series(_overlap(question, said, found)),
-                                   semantic=pl.Series(self._similarities(said, vector), dtype=pl.Float64))
+            new = new.with_columns(
+                keyword=pl.Series(_overlap(question, said, found)),
+                semantic=pl.Series(self._similarities(said, vector), dtype=pl.Float64),
+            )
             found = pl.concat([found, new.select(found.columns)], how="vertical_relaxed") if found.height else new
         if found.is_empty():
             return found
         return found.select(
-            pl.col("message_id").alias("id"), pl.lit("message").alias("kind"), "session_id", pl.col("speaker_name").alias("speaker"),
-            "occurred_at", pl.col("turn").cast(pl.Int64), "source_ref", "emotion", pl.col("importance").cast(pl.Float64), "text", "semantic",
-            "keyword", pl.concat_list("message_id").alias("source_ids"))
+            pl.col("message_id").alias("id"),
+            pl.lit("message").alias("kind"),
+            "session_id",
+            pl.col("speaker_name").alias("speaker"),
+            "occurred_at",
+            pl.col("turn").cast(pl.Int64),
+            "source_ref",
+            "emotion",
+            pl.col("importance").cast(pl.Float64),
+            "text",
+            "semantic",
+            "keyword",
+            pl.concat_list("message_id").alias("source_ids"),
+        )
 
     def _episodes(self, question: str, scope: Scope, vector: np.ndarray | None) -> pl.DataFrame:
         found = indexed(self.vectors, "episode_embeddings", scope, question, vector)
         if found.is_empty():
             return found
         return found.select(
-            pl.col("episode_id").alias("id"), pl.lit("episode").alias("kind"), "session_id", pl.lit(None, pl.String).alias("speaker"),
-            pl.col("started_at").alias("occurred_at"), pl.col("turn_first").cast(pl.Int64).alias("turn"),
-            pl.lit(None, pl.String).alias("source_ref"), "emotion", pl.col("importance").cast(pl.Float64), "text", "semantic", "keyword",
-            pl.col("source_message_ids").alias("source_ids"))
+            pl.col("episode_id").alias("id"),
+            pl.lit("episode").alias("kind"),
+            "session_id",
+            pl.lit(None, pl.String).alias("speaker"),
+            pl.col("started_at").alias("occurred_at"),
+            pl.col("turn_first").cast(pl.Int64).alias("turn"),
+            pl.lit(None, pl.String).alias("source_ref"),
+            "emotion",
+            pl.col("importance").cast(pl.Float64),
+            "text",
+            "semantic",
+            "keyword",
+            pl.col("source_message_ids").alias("source_ids"),
+        )
 
     def _similarities(self, texts: list[str], vector: np.ndarray | None) -> list[float | None]:
         """Return cosines of texts that no run has embedded yet; their vectors are kept in this process."""
@@ -162,15 +201,27 @@ def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: da
     found = pl.concat(frames, how="vertical_relaxed")
     names = {word.strip("?¿!¡.,;:'\"").removesuffix("'s").removesuffix("’s") for word in question.split()}
     age = (pl.lit(now) - pl.col("occurred_at")).dt.total_seconds().clip(lower_bound=0) / 86_400
-    named = pl.col("speaker").str.split(" ").list.first().is_in(sorted(name for name in names if name[:1].isupper())).fill_null(value=False)
+    named = (
+        pl.col("speaker")
+        .str.split(" ")
+        .list.first()
+        .is_in(sorted(name for name in names if name[:1].isupper()))
+        .fill_null(value=False)
+    )
     found = _with_window(found)
     features = {
-        "window": _standardised("_window"), "semantic": _standardised("semantic"), "keyword": _standardised("keyword"), "speaker": named.cast(pl.Float64),
-        "recency": 0.5 ** (age / HALF_LIFE_DAYS), "importance": pl.col("importance"),
-        "emotion": (pl.col("emotion") == emotion).cast(pl.Float64) if emotion else pl.lit(0.0)}
+        "window": _standardised("_window"),
+        "semantic": _standardised("semantic"),
+        "keyword": _standardised("keyword"),
+        "speaker": named.cast(pl.Float64),
+        "recency": 0.5 ** (age / HALF_LIFE_DAYS),
+        "importance": pl.col("importance"),
+        "emotion": (pl.col("emotion") == emotion).cast(pl.Float64) if emotion else pl.lit(0.0),
+    }
     shares = [(WEIGHTS[name] * value).alias(f"s_{name}") for name, value in features.items()]
     scored = found.with_columns(shares).with_columns(
-        s_kind=pl.when(pl.col("kind") == "episode").then(-EPISODE_HANDICAP).otherwise(0.0))
+        s_kind=pl.when(pl.col("kind") == "episode").then(-EPISODE_HANDICAP).otherwise(0.0)
+    )
     scored = scored.with_columns(score=pl.sum_horizontal(pl.col("^s_.*$")))
     return scored.sort("score", "occurred_at", "id", descending=[True, True, False])
 
@@ -206,14 +257,33 @@ def _words(text: str) -> list[str]:
     return [word for word in "".join(c if c.isalnum() else " " for c in text.lower()).split() if word]
 
 
-REASONS = {"semantic": "close in meaning", "keyword": "shares words", "window": "its neighbours fit", "speaker": "said by whom you ask about", "recency": "recent",
-           "importance": "important", "emotion": "same emotion", "kind": "an episode"}
+REASONS = {
+    "semantic": "close in meaning",
+    "keyword": "shares words",
+    "window": "its neighbours fit",
+    "speaker": "said by whom you ask about",
+    "recency": "recent",
+    "importance": "important",
+    "emotion": "same emotion",
+    "kind": "an episode",
+}
 
 
 def _memory(row: dict[str, Any]) -> Memory:
     shares = {name.removeprefix("s_"): round(value, 4) for name, value in row.items() if name.startswith("s_")}
     strongest = sorted((name for name, value in shares.items() if value > 0.02), key=lambda name: -shares[name])
-    return Memory(id=row["id"], kind=row["kind"], text=row["text"], score=round(row["score"], 4), shares=shares,
-                  reason=", ".join(REASONS[name] for name in strongest[:3]) or "nothing better is known", speaker=row["speaker"],
-                  occurred_at=row["occurred_at"], turn=row["turn"], emotion=row["emotion"], session_id=row["session_id"],
-                  source_ids=list(row["source_ids"]), source_ref=row["source_ref"])
+    return Memory(
+        id=row["id"],
+        kind=row["kind"],
+        text=row["text"],
+        score=round(row["score"], 4),
+        shares=shares,
+        reason=", ".join(REASONS[name] for name in strongest[:3]) or "nothing better is known",
+        speaker=row["speaker"],
+        occurred_at=row["occurred_at"],
+        turn=row["turn"],
+        emotion=row["emotion"],
+        session_id=row["session_id"],
+        source_ids=list(row["source_ids"]),
+        source_ref=row["source_ref"],
+    )

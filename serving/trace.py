@@ -32,7 +32,11 @@ def trace(store: InteractionStore, lake: Lake, vectors: VectorStore, message_id:
         key = record.primary_key()[0]
         for partition in lake.partitions(asset):
             frame = lake.read(asset, record, [partition])
-            mine = pl.col("message_id") == message_id if asset == "raw_interactions" else pl.col("source_message_ids").list.contains(message_id)
+            mine = (
+                pl.col("message_id") == message_id
+                if asset == "raw_interactions"
+                else pl.col("source_message_ids").list.contains(message_id)
+            )
             ids = frame.filter(mine).select(key).collect()[key].to_list()
             if ids:
                 found.rows.setdefault(asset, []).extend(ids)

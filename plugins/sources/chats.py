@@ -57,14 +57,25 @@ class Conversations(Source):
                 items.append((number, json.loads(line)))
             except json.JSONDecodeError:
                 last = number == len(lines)
-                rejects.append(reject(self.name, path.name, number,
-                                      "the last line ends in the middle (truncated?)" if last else "not valid JSON", line))
+                rejects.append(
+                    reject(
+                        self.name,
+                        path.name,
+                        number,
+                        "the last line ends in the middle (truncated?)" if last else "not valid JSON",
+                        line,
+                    )
+                )
         if not items:
             raise SourceError(f"{path.name}: no line of it is JSON")
         return items, rejects
 
-    def _messages(self, item: dict[str, Any], said: list[Any], number: int, options: SourceOptions) -> Iterator[dict[str, Any]]:
-        session = item.get("id") or item.get("session_id") or content_id("s", json.dumps(said, sort_keys=True, default=str))
+    def _messages(
+        self, item: dict[str, Any], said: list[Any], number: int, options: SourceOptions
+    ) -> Iterator[dict[str, Any]]:
+        session = (
+            item.get("id") or item.get("session_id") or content_id("s", json.dumps(said, sort_keys=True, default=str))
+        )
         start = next((item[key] for key in TIMES if item.get(key)), None)
         agent, user = item.get("agent_id") or options.agent, item.get("user_id") or options.user or f"user of {session}"
         for turn, message in enumerate(said, start=1):
@@ -73,9 +84,18 @@ class Conversations(Source):
                 continue
             role = str(message.get(self.role_key, "")).lower()
             own = next((message[key] for key in TIMES if message.get(key)), None)
-            row = {"line": number, "session_id": str(session), "agent_id": agent, "user_id": user, "role": role, "turn": turn,
-                   "text": _plain(message.get(self.text_key)), "speaker_name": message.get("name"), "occurred_at": own,
-                   "speaker_id": agent if role in ("assistant", "gpt", "bot", "model", "chatgpt") else user}
+            row = {
+                "line": number,
+                "session_id": str(session),
+                "agent_id": agent,
+                "user_id": user,
+                "role": role,
+                "turn": turn,
+                "text": _plain(message.get(self.text_key)),
+                "speaker_name": message.get("name"),
+                "occurred_at": own,
+                "speaker_id": agent if role in ("assistant", "gpt", "bot", "model", "chatgpt") else user,
+            }
             if own is None and (start is not None or options.at is not None):
                 try:
                     row["occurred_at"] = parse_time(start, options) + timedelta(seconds=turn - 1)
@@ -87,7 +107,9 @@ class Conversations(Source):
 def _plain(content: Any) -> Any:
     """Return the text of a message whose content may be a list of parts."""
     if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "\n".join(
+            str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text"
+        )
     return content
 
 

@@ -15,10 +15,15 @@ from records.errors import SourceError
 # "[12/01/25, 10:11:12] Ana: hola" (iOS) and "12/1/25, 10:11 p. m. - Ana: hola" (Android)
 STAMP = re.compile(
     r"^[\u200e\u200f\u202a]?\[?(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4}),?\s+(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?"
-    r"[\s\u202f\u00a0]*([ap]\.?[\s\u202f\u00a0]?m\.?)?\]?\s*[-–]?\s*(.*)$", re.IGNORECASE)
+    r"[\s\u202f\u00a0]*([ap]\.?[\s\u202f\u00a0]?m\.?)?\]?\s*[-–]?\s*(.*)$",
+    re.IGNORECASE,
+)
 SAID = re.compile(r"^[\u200e\u200f]?([^:]{1,60}?):\s(.*)$", re.DOTALL)
-NO_TEXT = re.compile(r"^[\u200e\u200f]?(<[^>]*(omit|adjunto|attached)[^>]*>|.{1,30} (omitted|omitid[oa])|"
-                     r"(null|This message was deleted\.?|Se eliminó este mensaje\.?))$", re.IGNORECASE)
+NO_TEXT = re.compile(
+    r"^[\u200e\u200f]?(<[^>]*(omit|adjunto|attached)[^>]*>|.{1,30} (omitted|omitid[oa])|"
+    r"(null|This message was deleted\.?|Se eliminó este mensaje\.?))$",
+    re.IGNORECASE,
+)
 BATCH = 5_000
 
 
@@ -61,11 +66,22 @@ class WhatsApp(Source):
                 name, text = match[1].strip(), match[2].strip()
                 key = (name, moment, text)
                 seen[key] += 1
-                batch.rows.append({
-                    "line": line, "session_id": f"{chat}/{moment:%Y-%m-%d}", "agent_id": options.agent or chat, "user_id": user,
-                    "speaker_id": name, "speaker_name": name, "role": "agent" if name == options.agent else "user",
-                    # Minutes are all the file has: the same words twice in one are told apart by their count.
-                    "text": text, "occurred_at": moment, "source_ref": str(seen[key]), "group": len(names) > 2})
+                batch.rows.append(
+                    {
+                        "line": line,
+                        "session_id": f"{chat}/{moment:%Y-%m-%d}",
+                        "agent_id": options.agent or chat,
+                        "user_id": user,
+                        "speaker_id": name,
+                        "speaker_name": name,
+                        "role": "agent" if name == options.agent else "user",
+                        # Minutes are all the file has: the same words twice in one are told apart by their count.
+                        "text": text,
+                        "occurred_at": moment,
+                        "source_ref": str(seen[key]),
+                        "group": len(names) > 2,
+                    }
+                )
             if len(batch.rows) >= BATCH:
                 batch.done = number / len(entries)
                 yield batch
@@ -100,7 +116,9 @@ def _moment(stamp: tuple[str | None, ...], day_first: bool, options: SourceOptio
     if half:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     try:
-        return datetime(year + 2000 if year < 100 else year, month, day, hour, minute, seconds, tzinfo=zone(options.timezone))
+        return datetime(
+            year + 2000 if year < 100 else year, month, day, hour, minute, seconds, tzinfo=zone(options.timezone)
+        )
     except ValueError:
         return None
 
@@ -123,7 +141,9 @@ class Discord(Source):
             raise SourceError(f"{path.name}: not a Discord export: no 'channel' and 'messages'")
         channel, messages = data["channel"], data["messages"]
         people = {str(m.get("author", {}).get("id")) for m in messages if not m.get("author", {}).get("isBot")}
-        agent = options.agent or next((str(m["author"].get("name")) for m in messages if m.get("author", {}).get("isBot")), None)
+        agent = options.agent or next(
+            (str(m["author"].get("name")) for m in messages if m.get("author", {}).get("isBot")), None
+        )
         batch = SourceBatch()
         for number, item in enumerate(messages, start=1):
             author = item.get("author") or {}
@@ -132,13 +152,21 @@ class Discord(Source):
                 continue
             bot = bool(author.get("isBot")) or author.get("name") == options.agent
             speaker = str(author.get("name")) if bot else str(author.get("id") or author.get("name"))
-            batch.rows.append({
-                "line": number, "session_id": f"discord/{channel.get('id') or channel.get('name')}/{str(item.get('timestamp'))[:10]}",
-                "agent_id": agent or f"discord/{channel.get('name')}", "speaker_id": speaker,
-                "user_id": options.user or (next(iter(people)) if len(people) == 1 else None),
-                "speaker_name": author.get("nickname") or author.get("name"), "role": "agent" if bot else "user",
-                "text": item["content"], "occurred_at": item.get("timestamp"), "source_ref": str(item.get("id") or number),
-                "group": len(people) > 1})
+            batch.rows.append(
+                {
+                    "line": number,
+                    "session_id": f"discord/{channel.get('id') or channel.get('name')}/{str(item.get('timestamp'))[:10]}",
+                    "agent_id": agent or f"discord/{channel.get('name')}",
+                    "speaker_id": speaker,
+                    "user_id": options.user or (next(iter(people)) if len(people) == 1 else None),
+                    "speaker_name": author.get("nickname") or author.get("name"),
+                    "role": "agent" if bot else "user",
+                    "text": item["content"],
+                    "occurred_at": item.get("timestamp"),
+                    "source_ref": str(item.get("id") or number),
+                    "group": len(people) > 1,
+                }
+            )
             if len(batch.rows) >= BATCH:
                 batch.done = number / len(messages)
                 yield batch

@@ -19,19 +19,50 @@ from records.interactions import ROLES
 from records.store import Messages, Rejects, Sessions, Speakers
 from records.weeks import week_of
 
-COLUMNS = ("session_id", "agent_id", "user_id", "speaker_id", "speaker_name", "role", "text", "emotion", "turn", "location",
-           "participants", "model_version", "metadata", "occurred_at", "source_ref", "opt_out_training")
+COLUMNS = (
+    "session_id",
+    "agent_id",
+    "user_id",
+    "speaker_id",
+    "speaker_name",
+    "role",
+    "text",
+    "emotion",
+    "turn",
+    "location",
+    "participants",
+    "model_version",
+    "metadata",
+    "occurred_at",
+    "source_ref",
+    "opt_out_training",
+)
 """What a row may hold, beside ``line``; interactions as one row (input_text, output_text) are split before."""
 
-ROLE_NAMES = {"user": "user", "human": "user", "customer": "user", "person": "user", "agent": "agent", "assistant": "agent",
-              "bot": "agent", "gpt": "agent", "character": "agent", "ai": "agent", "model": "agent", "chatgpt": "agent",
-              "system": "system", "tool": "system", "function": "system"}
+ROLE_NAMES = {
+    "user": "user",
+    "human": "user",
+    "customer": "user",
+    "person": "user",
+    "agent": "agent",
+    "assistant": "agent",
+    "bot": "agent",
+    "gpt": "agent",
+    "character": "agent",
+    "ai": "agent",
+    "model": "agent",
+    "chatgpt": "agent",
+    "system": "system",
+    "tool": "system",
+    "function": "system",
+}
 CLOCK_SKEW = timedelta(minutes=5)
 RAW_KEPT = 2_000
 
 
-def normalise(rows: Sequence[dict[str, Any]], options: SourceOptions, source: str, file: str
-              ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def normalise(
+    rows: Sequence[dict[str, Any]], options: SourceOptions, source: str, file: str
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return frames of the records Messages, Sessions, Speakers and Rejects."""
     messages: list[dict[str, Any]] = []
     sessions: dict[str, dict[str, Any]] = {}
@@ -51,18 +82,30 @@ def normalise(rows: Sequence[dict[str, Any]], options: SourceOptions, source: st
         else:
             known["started_at"] = min(known["started_at"], session["started_at"])
             known["opt_out_training"] |= session["opt_out_training"]
-    return (_frame(messages, Messages), _frame(list(sessions.values()), Sessions),
-            _frame(list(speakers.values()), Speakers), _frame(rejects, Rejects))
+    return (
+        _frame(messages, Messages),
+        _frame(list(sessions.values()), Sessions),
+        _frame(list(speakers.values()), Speakers),
+        _frame(rejects, Rejects),
+    )
 
 
 def reject(source: str, file: str, line: int, reason: str, raw: Any) -> dict[str, Any]:
     """Return a row of the record Rejects."""
     shown = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)
-    return {"reject_id": content_id("r", source, file, line, reason, shown), "source": source, "file": file, "line": line,
-            "reason": reason, "raw": shown[:RAW_KEPT]}
+    return {
+        "reject_id": content_id("r", source, file, line, reason, shown),
+        "source": source,
+        "file": file,
+        "line": line,
+        "reason": reason,
+        "raw": shown[:RAW_KEPT],
+    }
 
 
-def _one(row: dict[str, Any], options: SourceOptions, source: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def _one(
+    row: dict[str, Any], options: SourceOptions, source: str
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     text = row.get("text")
     if text is None or not str(text).strip():
         raise ValueError("no text")
@@ -89,16 +132,42 @@ def _one(row: dict[str, Any], options: SourceOptions, source: str) -> tuple[dict
     opt_out = _flag(row.get("opt_out_training")) or options.opt_out
     turn, ref = _whole(row.get("turn")), _text(row.get("source_ref"))
     message = {
-        "message_id": content_id("m", agent, session_id, speaker, moment.isoformat(), text, ref if ref is not None else turn),
-        "session_id": session_id, "agent_id": agent, "user_id": user, "speaker_id": speaker, "role": role, "text": text,
-        "emotion": _text(row.get("emotion")), "turn": turn, "location": _text(row.get("location")),
-        "participants": _names(row.get("participants")), "model_version": _text(row.get("model_version")),
-        "metadata": _json(row.get("metadata")), "occurred_at": moment, "week": week, "source": source, "source_ref": ref,
+        "message_id": content_id(
+            "m", agent, session_id, speaker, moment.isoformat(), text, ref if ref is not None else turn
+        ),
+        "session_id": session_id,
+        "agent_id": agent,
+        "user_id": user,
+        "speaker_id": speaker,
+        "role": role,
+        "text": text,
+        "emotion": _text(row.get("emotion")),
+        "turn": turn,
+        "location": _text(row.get("location")),
+        "participants": _names(row.get("participants")),
+        "model_version": _text(row.get("model_version")),
+        "metadata": _json(row.get("metadata")),
+        "occurred_at": moment,
+        "week": week,
+        "source": source,
+        "source_ref": ref,
     }
-    session = {"session_id": session_id, "agent_id": agent, "user_id": user, "opt_out_training": opt_out,
-               "started_at": moment, "ended_at": None, "source": source, "metadata": None}
-    person = {"speaker_id": speaker, "kind": "agent" if role == "agent" else "user",
-              "display_name": _text(row.get("speaker_name")) or speaker, "opt_out_training": False}
+    session = {
+        "session_id": session_id,
+        "agent_id": agent,
+        "user_id": user,
+        "opt_out_training": opt_out,
+        "started_at": moment,
+        "ended_at": None,
+        "source": source,
+        "metadata": None,
+    }
+    person = {
+        "speaker_id": speaker,
+        "kind": "agent" if role == "agent" else "user",
+        "display_name": _text(row.get("speaker_name")) or speaker,
+        "opt_out_training": False,
+    }
     return message, session, person
 
 
@@ -114,8 +183,9 @@ def parse_time(value: Any, options: SourceOptions) -> datetime:
         return options.at
     if isinstance(value, datetime):
         moment = value
-    elif isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("-").replace(".", "", 1).isdigit()
-                                            and len(value.strip()) >= 9):
+    elif isinstance(value, int | float) or (
+        isinstance(value, str) and value.strip().lstrip("-").replace(".", "", 1).isdigit() and len(value.strip()) >= 9
+    ):
         moment = _from_epoch(float(value))
     else:
         try:

@@ -22,8 +22,10 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         return data.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SourceError(f"{path.name}: not {encoding}: byte {error.start} in line {line} does not fit; "
-                          "give the file's encoding with --encoding, e.g. --encoding latin-1") from None
+        raise SourceError(
+            f"{path.name}: not {encoding}: byte {error.start} in line {line} does not fit; "
+            "give the file's encoding with --encoding, e.g. --encoding latin-1"
+        ) from None
     except LookupError:
         raise SourceError(f"{encoding!r} is no encoding; write e.g. utf-8 or latin-1") from None
 
@@ -54,7 +56,9 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
-        what = "the file ends in the middle (truncated?)" if not rest or error.pos >= len(text.rstrip()) - 1 else error.msg
+        what = (
+            "the file ends in the middle (truncated?)" if not rest or error.pos >= len(text.rstrip()) - 1 else error.msg
+        )
         raise SourceError(f"{path.name}: not valid JSON at line {error.lineno}, column {error.colno}: {what}") from None
     except RecursionError:
         raise SourceError(f"{path.name}: nested too deeply to be a chat") from None

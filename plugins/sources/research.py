@@ -23,7 +23,9 @@ class LoCoMo(Source):
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether it has questions and conversations with speakers."""
-        return path.suffix == ".json" and '"conversation"' in head and '"speaker_a"' in head or '"evidence"' in head[:4000] and '"qa"' in head[:200]
+        return (path.suffix == ".json" and '"conversation"' in head and '"speaker_a"' in head) or (
+            '"evidence"' in head[:4000] and '"qa"' in head[:200]
+        )
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
         """Yield one batch per conversation; turn i of a session is i times 30 seconds after its start."""
@@ -35,23 +37,38 @@ class LoCoMo(Source):
                 raise SourceError(f"{path.name}: item {number} has no 'conversation': not LoCoMo")
             yield self._conversation(item, number, len(items), path.name, options)
 
-    def _conversation(self, item: dict[str, Any], number: int, total: int, file: str, options: SourceOptions) -> SourceBatch:
+    def _conversation(
+        self, item: dict[str, Any], number: int, total: int, file: str, options: SourceOptions
+    ) -> SourceBatch:
         batch = SourceBatch(done=number / total)
         name, talk = str(item.get("sample_id") or f"conversation-{number}"), item["conversation"]
         for key in sorted((k for k in talk if SESSION.match(k)), key=lambda k: int(k[8:])):
             try:
                 start = datetime.strptime(talk[f"{key}_date_time"], LOCOMO_TIME).replace(tzinfo=zone(options.timezone))
             except (KeyError, ValueError):
-                batch.rejects.append(reject(self.name, file, number, f"{key} has no time", str(talk.get(f"{key}_date_time"))))
+                batch.rejects.append(
+                    reject(self.name, file, number, f"{key} has no time", str(talk.get(f"{key}_date_time")))
+                )
                 continue
             for turn, said in enumerate(talk[key], start=1):
                 caption = said.get("blip_caption")
                 text = str(said.get("text") or "") + (f" [image: {caption}]" if caption else "")
-                batch.rows.append({
-                    "line": number, "session_id": f"{name}/{key}", "agent_id": options.agent or name, "user_id": options.user,
-                    "speaker_id": f"{name}/{said.get('speaker')}", "speaker_name": said.get("speaker"), "role": "user",
-                    "text": text, "turn": turn, "occurred_at": start + timedelta(seconds=30 * (turn - 1)),
-                    "source_ref": said.get("dia_id"), "group": True})
+                batch.rows.append(
+                    {
+                        "line": number,
+                        "session_id": f"{name}/{key}",
+                        "agent_id": options.agent or name,
+                        "user_id": options.user,
+                        "speaker_id": f"{name}/{said.get('speaker')}",
+                        "speaker_name": said.get("speaker"),
+                        "role": "user",
+                        "text": text,
+                        "turn": turn,
+                        "occurred_at": start + timedelta(seconds=30 * (turn - 1)),
+                        "source_ref": said.get("dia_id"),
+                        "group": True,
+                    }
+                )
         return batch
 
 
@@ -82,9 +99,18 @@ class MemoryBank(Source):
                     continue
                 for turn, exchange in enumerate(exchanges, start=1):
                     for step, (side, role) in enumerate((("query", "user"), ("response", "agent"))):
-                        batch.rows.append({
-                            "line": number, "session_id": f"{agent}/{user}/{day}", "agent_id": agent, "user_id": user,
-                            "speaker_id": user if role == "user" else agent, "speaker_name": user if role == "user" else None,
-                            "role": role, "text": exchange.get(side), "turn": 2 * turn - 1 + step,
-                            "occurred_at": start + timedelta(minutes=turn - 1, seconds=20 * step)})
+                        batch.rows.append(
+                            {
+                                "line": number,
+                                "session_id": f"{agent}/{user}/{day}",
+                                "agent_id": agent,
+                                "user_id": user,
+                                "speaker_id": user if role == "user" else agent,
+                                "speaker_name": user if role == "user" else None,
+                                "role": role,
+                                "text": exchange.get(side),
+                                "turn": 2 * turn - 1 + step,
+                                "occurred_at": start + timedelta(minutes=turn - 1, seconds=20 * step),
+                            }
+                        )
             yield batch

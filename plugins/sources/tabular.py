@@ -36,9 +36,15 @@ def utterances(row: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
         if said is not None and str(said).strip():
             ref = f"{row['source_ref']}/{side}" if row.get("source_ref") is not None else side
             turn = row.get("turn")
-            yield {**shared, "text": said, "role": role, "emotion": row.get(f"{side}_emotion"), "source_ref": ref,
-                   "speaker_id": row.get("agent_id") if role == "agent" else row.get("user_id"),
-                   "turn": None if turn in (None, "") else 2 * int(float(str(turn))) + number}
+            yield {
+                **shared,
+                "text": said,
+                "role": role,
+                "emotion": row.get(f"{side}_emotion"),
+                "source_ref": ref,
+                "speaker_id": row.get("agent_id") if role == "agent" else row.get("user_id"),
+                "turn": None if turn in (None, "") else 2 * int(float(str(turn))) + number,
+            }
 
 
 def check_columns(found: Iterable[str], columns: dict[str, str], name: str) -> None:
@@ -52,11 +58,15 @@ def check_columns(found: Iterable[str], columns: dict[str, str], name: str) -> N
         if theirs not in found:
             raise SourceError(f"{name}: --map {ours}={theirs}: there is no column {theirs!r}; found {', '.join(found)}")
         if ours not in COLUMNS and ours not in EXCHANGE:
-            raise SourceError(f"--map {ours}={theirs}: {ours!r} is no column of a message; known are {', '.join(COLUMNS)}")
+            raise SourceError(
+                f"--map {ours}={theirs}: {ours!r} is no column of a message; known are {', '.join(COLUMNS)}"
+            )
     have = set(found) | set(columns)
     if "text" not in have and "input_text" not in have:
-        raise SourceError(f"{name}: no column 'text' (or input_text/output_text); found {', '.join(found)}; "
-                          "name it with --map text=COLUMN")
+        raise SourceError(
+            f"{name}: no column 'text' (or input_text/output_text); found {', '.join(found)}; "
+            "name it with --map text=COLUMN"
+        )
 
 
 class JsonLines(Source):
@@ -111,7 +121,9 @@ class Csv(Source):
 
         path = Path(target)
         text = read_text(path, options.encoding)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",", restkey="__more__")
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",", restkey="__more__"
+        )
         columns = dict(options.columns)
         check_columns(reader.fieldnames or [], columns, path.name)
         total = text.count("\n") + 1
@@ -119,7 +131,9 @@ class Csv(Source):
         try:
             for row in reader:
                 if "__more__" in row or any(value is None for value in row.values()):
-                    batch.rejects.append(reject(self.name, path.name, reader.line_num, "another number of fields than the header", row))
+                    batch.rejects.append(
+                        reject(self.name, path.name, reader.line_num, "another number of fields than the header", row)
+                    )
                 else:
                     batch.rows.extend(utterances(mapped(row, columns), reader.line_num))
                 if len(batch.rows) >= BATCH:
@@ -168,10 +182,13 @@ class Database(Source):
             engine = sa.create_engine(target)
             inspector = sa.inspect(engine)
         except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-            raise SourceError(f"the database cannot be opened: {type(error).__name__}; "
-                              "check the URL and that its driver is installed") from None
+            raise SourceError(
+                f"the database cannot be opened: {type(error).__name__}; check the URL and that its driver is installed"
+            ) from None
         if options.table not in [*inspector.get_table_names(), *inspector.get_view_names()]:
-            raise SourceError(f"no table {options.table!r}; there are {', '.join(inspector.get_table_names()) or 'none'}")
+            raise SourceError(
+                f"no table {options.table!r}; there are {', '.join(inspector.get_table_names()) or 'none'}"
+            )
         table = sa.Table(options.table, sa.MetaData(), autoload_with=engine)
         columns = dict(options.columns)
         check_columns([column.name for column in table.columns], columns, options.table)
