@@ -86,7 +86,7 @@ class PatternAnonymizer(Anonymizer):
             for row in texts["people"].to_list()
         ]
         text = pl.col("text")
-        undated = text.str.replace_all(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", " ")
+        undated = text.str.replace_all(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|192\.0\.2\.\d+", " ")
         shapes = (
             text.str.count_matches(r"[^\s@]@[^\s@]+\.[A-Za-z]{2,}")
             - text.str.count_matches(r"[^\s@]@example\.org")

@@ -25,7 +25,8 @@ class Conversations(Source):
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether the file holds such conversations."""
-        return path.suffix in self.suffixes and f'"{self.field}"' in head and f'"{self.text_key}"' in head
+        keys = (self.field, self.role_key, self.text_key)
+        return path.suffix in self.suffixes and all(f'"{key}"' in head for key in keys)
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
         """Yield one batch per 200 conversations."""

@@ -1,0 +1,205 @@
+"""Judgement: interactions, quality, emotion, topics, anonymization."""
+
+import random
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from plugins.anonymizer import PatternAnonymizer
+from plugins.anonymizing import anonymize_week
+from plugins.contracts import SourceOptions
+from plugins.emotion import LexiconEmotion
+from plugins.interactions import interactions, snapshot
+from plugins.lexicon import language
+from plugins.registry import PluginRegistry
+from plugins.scorer import HeuristicScorer
+from plugins.scoring import score_week
+from plugins.sources.normalise import normalise
+from plugins.topics import LexiconTopics
+from resources.snapshot import tidy
+from tests.conftest import MONDAY, message_rows
+
+
+def pseudonym(kind: str, value: str) -> str:
+    """Return a pseudonym as Keys do, with a fixed key."""
+    import hmac
+
+    return f"{kind}_{hmac.new(b'test', f'{kind}:{value}'.encode(), 'sha256').hexdigest()[:12]}"
+
+
+def raw_of(rows: list[dict]) -> pl.DataFrame:
+    """Return the snapshot of rows of one week, as the store would give them."""
+    messages, _, speakers, _ = normalise(rows, SourceOptions(), "test", "test")
+    frame = messages.join(speakers.select("speaker_id", pl.col("display_name").alias("speaker_name")), on="speaker_id")
+    flags = {name: pl.lit(value=False) for name in ("session_opt_out", "speaker_opt_out", "user_opt_out")}
+    numbers = {name: pl.lit(None, pl.Float64) for name in ("quality_override", "rating", "correct")}
+    return snapshot(tidy(frame.with_columns(**flags, **numbers)), pseudonym)
+
+
+def test_an_answer_closes_what_was_said_since_the_last_one() -> None:
+    rows = message_rows(5)
+    rows[1]["role"], rows[1]["speaker_id"] = "user", "user-ana"  # two utterances of the user, then the agent, …
+    rows[2].update(role="agent", speaker_id="lumi")
+    found = interactions(raw_of(rows)).sort("started_at")
+    assert found.select("n_messages", "persona_id").rows() == [(3, "lumi"), (1, "lumi"), (1, None)]
+    assert found["input_text"][0].count("\n") == 1
+    assert found["output_text"][2] == ""
+
+
+def test_in_a_world_each_character_answers_what_the_others_said_since_its_last_line() -> None:
+    rows = message_rows(6)
+    for number, row in enumerate(rows):
+        row.update(role="agent", speaker_id=f"c{number % 3}", user_id=None, group=True)
+    found = interactions(raw_of(rows)).sort("occurred_at")
+    assert found["persona_id"].to_list() == ["c0", "c1", "c2", "c0", "c1", "c2"]
+    assert found["n_messages"].to_list() == [1, 2, 3, 3, 3, 3]
+
+
+def test_a_log_without_agents_has_an_interaction_per_message() -> None:
+    rows = [row | {"role": "user", "group": True} for row in message_rows(4)]
+    assert interactions(raw_of(rows)).height == 4
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    rows = message_rows(40) + message_rows(20, session="other", start=MONDAY + timedelta(hours=9))
+    shuffled = rows.copy()
+    random.Random(3).shuffle(shuffled)
+    assert raw_of(rows).equals(raw_of(shuffled))
+
+
+def test_what_was_said_before_midnight_on_monday_stays_in_its_week() -> None:
+    raw = raw_of(message_rows(4))
+    assert set(raw["week"]) == {"2025-01-06"}
+    assert raw["interaction_id"].n_unique() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "emotion", "sign"),
+    [
+        ("I'm so happy, this is wonderful!", "joy", 1),
+        ("Estoy muy triste, murió mi abuela", "sadness", -1),
+        ("I'm furious, how dare they!", "anger", -1),
+        ("tengo mucho miedo, me asusta", "fear", -1),
+        ("qué asco, está podrido", "disgust", -1),
+        ("no way, I can't believe it!", "surprise", 1),
+        ("the train leaves at nine", "neutral", 0),
+        ("I'm not happy", "neutral", 0),
+    ],
+)
+def test_emotion_in_both_languages(text: str, emotion: str, sign: int) -> None:
+    row = LexiconEmotion().read(pl.DataFrame({"id": ["1"], "text": [text]})).row(0, named=True)
+    assert row["emotion"] == emotion
+    assert (row["valence"] > 0) - (row["valence"] < 0) == sign
+
+
+def test_topics_and_language() -> None:
+    frame = pl.DataFrame(
+        {"id": ["1", "2", "3"], "text": ["My sister adopted a dog", "Mi jefe me ha subido el sueldo", "zzz"]}
+    )
+    assert LexiconTopics().name_topics(frame)["topics"].to_list() == [["family", "pets"], ["work"], []]
+    assert frame.select(language(pl.col("text"))).to_series().to_list() == ["en", "es", "und"]
+
+
+def scored(pairs: list[tuple[str, str]]) -> pl.DataFrame:
+    frame = (
+        pl.DataFrame(pairs, schema=["input_text", "output_text"], orient="row")
+        .with_row_index("n")
+        .select(
+            interaction_id=pl.col("n").cast(pl.String),
+            session_id=pl.lit("s"),
+            input_text="input_text",
+            output_text="output_text",
+        )
+    )
+    return HeuristicScorer().score(frame).sort("interaction_id")
+
+
+def test_quality_prefers_an_answer_that_says_something() -> None:
+    good = (
+        "What should I cook for my sister tonight?",
+        "Your sister loves mushrooms: a mushroom risotto takes 30 minutes. Is Ana still vegetarian?",
+    )
+    rows = scored(
+        [good, ("hola", "ok"), ("What is the weather?", "Error 500: internal server error"), ("Why is it raining?", "")]
+        + [(f"question {n} about my garden", "That is a great question!") for n in range(5)]
+    )
+    assert rows["quality"][0] == rows["quality"].max()
+    assert rows["junk"].to_list()[:4] == [None, "pleasantry", "bot_error", None]
+    assert set(rows["junk"].to_list()[4:]) == {"repeated"}
+    assert rows["quality"][3] <= 0.3
+    assert rows.filter(pl.col("junk").is_not_null())["quality"].max() <= 0.1
+
+
+def test_feedback_and_override_win_over_the_scorer() -> None:
+    registry = PluginRegistry()
+    raw = (
+        raw_of(message_rows(4))
+        .sort("occurred_at")
+        .with_columns(
+            feedback_rating=pl.Series([None, -1.0, None, None], dtype=pl.Float64),
+            quality_override=pl.Series([None, None, None, 0.9], dtype=pl.Float64),
+        )
+    )
+    found = score_week(raw, *(registry.create(kind) for kind in ("scorer", "emotion", "topics"))).sort("started_at")
+    assert found.select("quality", "quality_source").rows() == [(0.0, "feedback"), (0.9, "override")]
+
+
+IDENTITIES = [
+    "ana.beltran@gmail.com",
+    "+34 612 345 678",
+    "612345678",
+    "ES9121000418450200051332",
+    "4111 1111 1111 1111",
+    "12345678Z",
+    "123-45-6789",
+    "https://example.com/ana",
+    "@pixelana",
+    "192.168.1.20",
+    "sk-abcdefghijklmnop1234",
+    "calle Mayor, 12",
+]
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_contacts_and_numbers_leave_no_trace(identity: str) -> None:
+    texts = pl.DataFrame(
+        {"id": ["1"], "text": [f"Write to {identity} please, Ana"], "people": [["Ana Beltrán", "user-ana"]]}
+    )
+    clean = PatternAnonymizer().anonymize(texts, [], pseudonym)
+    assert identity not in clean["text"][0]
+    assert "Ana" not in clean["text"][0]
+    assert PatternAnonymizer().residual(clean.join(texts.select("id", "people"), on="id"), [])["residual"].item() == 0
+    assert PatternAnonymizer().residual(texts, [])["residual"].item() > 0
+
+
+def test_the_same_person_has_one_surrogate_and_agents_keep_their_names() -> None:
+    texts = pl.DataFrame(
+        {
+            "id": ["1", "2"],
+            "text": ["José told Lumi that jose's dog ran in 2024", "my sister Greta knows JOSÉ"],
+            "people": [["José"], ["José"]],
+        }
+    )
+    clean = PatternAnonymizer().anonymize(texts, ["Lumi"], pseudonym)["text"].to_list()
+    name = clean[0].split()[0]
+    assert clean[0].count(name) == 2
+    assert clean[1].endswith(name)
+    assert "Lumi" in clean[0]
+    assert "2024" in clean[0]
+    assert "Greta" not in clean[1]
+
+
+def test_anonymized_interactions_carry_keys_not_ids() -> None:
+    registry = PluginRegistry()
+    raw = raw_of(message_rows(6))
+    week = anonymize_week(
+        score_week(raw, *(registry.create(k) for k in ("scorer", "emotion", "topics"))),
+        raw,
+        registry.create("anonymizer"),
+        pseudonym,
+    )
+    dumped = week.write_json()
+    assert "user-ana" not in dumped
+    assert "Bilbao" not in dumped
+    assert week["residual"].sum() == 0
