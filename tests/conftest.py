@@ -124,6 +124,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Interactio
     made.close()
 
 
+THINGS = [
+    "bridges",
+    "rain",
+    "river",
+    "museum",
+    "markets",
+    "hills",
+    "trains",
+    "bakeries",
+    "theatre",
+    "harbour",
+    "stairs",
+]
 MONDAY = datetime(2025, 1, 6, 10, tzinfo=UTC)
 
 
@@ -149,7 +162,7 @@ def message_rows(
             "occurred_at": (start + n * step).isoformat(),
             "text": f"I moved to Bilbao with my dog number {n}"
             if n % 2 == 0
-            else f"Bilbao is lovely, tell me about dog number {n}",
+            else f"Bilbao is lovely; tell me about its {THINGS[n % 11]} and the {THINGS[(n // 2 + 3) % 11]}",
         }
         for n in range(count)
     ]

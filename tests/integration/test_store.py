@@ -61,7 +61,11 @@ def test_immutable_core_memory_is_refused_by_the_database_itself(store: Interact
         store.set_core_memory("lumi", "identity", "name", "Other")
     with pytest.raises(StoreError, match="immutable"):
         store.delete_core_memory("lumi", "identity", "name")
-    attempts = ["UPDATE core_memory SET value = 'x'", "DELETE FROM core_memory", "UPDATE core_memory SET is_mutable = true"]
+    attempts = [
+        "UPDATE core_memory SET value = 'x'",
+        "DELETE FROM core_memory",
+        "UPDATE core_memory SET is_mutable = true",
+    ]
     attempts += ["TRUNCATE core_memory"] if not store.is_sqlite else []
     for attempt in attempts:
         with pytest.raises(sa.exc.DBAPIError, match="immutable"), store.writer.begin() as connection:
@@ -75,8 +79,11 @@ def test_a_stranger_with_plain_sqlite_cannot_replace_an_immutable_entry(tmp_path
     store = InteractionStore(f"sqlite:///{path}").migrate()
     store.set_core_memory("lumi", "identity", "name", "Lumi", is_mutable=False)
     store.close()
-    for attempt in ("REPLACE INTO core_memory VALUES ('lumi','identity','name','X',1)",
-                    "INSERT OR REPLACE INTO core_memory VALUES ('lumi','identity','name','X',1)", "DELETE FROM core_memory"):
+    for attempt in (
+        "REPLACE INTO core_memory VALUES ('lumi','identity','name','X',1)",
+        "INSERT OR REPLACE INTO core_memory VALUES ('lumi','identity','name','X',1)",
+        "DELETE FROM core_memory",
+    ):
         with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="immutable"):
             connection.execute(attempt)
 
@@ -109,7 +116,9 @@ def test_feedback_and_opt_out_reach_the_snapshot(store: InteractionStore) -> Non
     store.add_feedback(answer, rating=1.0)
     store.add_feedback(answer, rating=0.0, quality_override=0.8)
     store.set_opt_out(speaker_id="user-ana")
-    row = read_week_messages(store, "2025-01-06", "2025-01-06").filter(pl.col("message_id") == answer).row(0, named=True)
+    row = (
+        read_week_messages(store, "2025-01-06", "2025-01-06").filter(pl.col("message_id") == answer).row(0, named=True)
+    )
     assert (row["rating"], row["quality_override"], row["user_opt_out"]) == (0.5, 0.8, True)
 
 
@@ -140,11 +149,16 @@ def test_a_million_messages_of_a_week_are_read_in_seconds(postgres_url: str) -> 
 
     store = InteractionStore(postgres_url).migrate()
     with store.writer.begin() as connection:
-        connection.execute(sa.text("INSERT INTO sessions VALUES ('s','a','u',false,'2025-01-06','2025-01-06','t',NULL)"))
-        connection.execute(sa.text(
-            "INSERT INTO messages (message_id, session_id, agent_id, user_id, speaker_id, role, text, occurred_at, week, source, received_at) "
-            "SELECT 'm_' || lpad(n::text, 24, '0'), 's', 'a', 'u', 'u', 'user', 'a message of ordinary length, number ' || n, "
-            "'2025-01-06'::timestamptz + n * interval '1 millisecond', '2025-01-06', 't', now() FROM generate_series(1, 1000000) n"))
+        connection.execute(
+            sa.text("INSERT INTO sessions VALUES ('s','a','u',false,'2025-01-06','2025-01-06','t',NULL)")
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO messages (message_id, session_id, agent_id, user_id, speaker_id, role, text, occurred_at, week, source, received_at) "
+                "SELECT 'm_' || lpad(n::text, 24, '0'), 's', 'a', 'u', 'u', 'user', 'a message of ordinary length, number ' || n, "
+                "'2025-01-06'::timestamptz + n * interval '1 millisecond', '2025-01-06', 't', now() FROM generate_series(1, 1000000) n"
+            )
+        )
     start = time.perf_counter()
     frame = read_week_messages(store, "2025-01-06", "2025-01-06")
     took = time.perf_counter() - start
