@@ -82,14 +82,20 @@ def with_contributions(own: dg.Definitions, tools: Tools) -> dg.Definitions:
         PluginError: a plugin brings an asset that exists already.
     """
     for package, contributed in tools.registry.contributed_definitions():
+        taken = own.resolve_asset_graph().materializable_asset_keys
         try:
-            merged = dg.Definitions.merge(own, contributed)
-            dg.Definitions.validate_loadable(merged)
+            clashing = sorted(
+                key.to_user_string() for key in taken & contributed.resolve_asset_graph().materializable_asset_keys
+            )
+            if clashing:
+                raise PluginError(
+                    f"the assets of plugin package {package} do not fit: {', '.join(clashing)} exists already"
+                )
+            own = dg.Definitions.merge(own, contributed)
         except dg.DagsterError as error:
             raise PluginError(
                 f"the assets of plugin package {package} do not fit: {str(error).splitlines()[0]}"
             ) from None
-        own = merged
     return own
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from records.errors import StoreError
 from records.ids import content_id
 from records.store import Messages, Sessions, Speakers
-from resources.tables import store_metadata
+from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
 IDS = 900  # ids per IN list: SQLite allows 999 variables in its oldest supported build
@@ -69,7 +69,10 @@ class InteractionStore:
         head = ScriptDirectory.from_config(config).get_current_head()
         try:
             with self._migration_lock(), self.writer.begin() as connection:
-                if MigrationContext.configure(connection).get_current_revision() != head:
+                if (
+                    MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+                    != head
+                ):
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
         except sa.exc.OperationalError as error:

@@ -8,6 +8,10 @@ import sqlalchemy as sa
 from records.store import STORE_TABLES, Messages
 
 
+VERSION_TABLE = "memory_schema_version"
+"""Alembic's table, under a name of its own: Dagster's storage in the same database has one, too."""
+
+
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
     """A moment in UTC: ``timestamptz`` on PostgreSQL, naive UTC text on SQLite; always aware in Python."""
 

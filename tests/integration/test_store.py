@@ -15,7 +15,7 @@ from records.store import STORE_TABLES
 from resources.snapshot import read_week_messages
 from resources.store import InteractionStore
 from resources.sync import SyncState
-from resources.tables import store_metadata
+from resources.tables import VERSION_TABLE, store_metadata
 from tests.conftest import MONDAY, message_rows, write_rows
 
 
@@ -25,7 +25,9 @@ def test_migrations_make_what_the_records_say(store: InteractionStore) -> None:
 
     store.migrate()
     with store.engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection), store_metadata())
+        found = compare_metadata(
+            MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), store_metadata()
+        )
     assert found == []
     assert {record.table_name() for record in STORE_TABLES} <= set(sa.inspect(store.engine).get_table_names())
 

@@ -88,7 +88,7 @@ def project(folder: Path, files: dict[str, str], schema: str = "models: {}\n") -
     ("files", "schema", "message"),
     [
         ({"a": "select 1 as x\nfrom nowhere"}, "models: {}", r"marts/a.sql:2: no model 'nowhere'"),
-        ({"a": "select (1 as x\nfrom b"}, "models: {}", r"marts/a.sql:1: "),
+        ({"a": "select (1 as x\nfrom b"}, "models: {}", r"marts/a.sql:2: "),
         ({"a": "drop table x"}, "models: {}", r"marts/a.sql:1: a model is one select"),
         ({"a": "select 1; select 2"}, "models: {}", r"one select, here are 2"),
         ({"a": "select x from b", "b": "select x from a"}, "models: {}", "circle"),
