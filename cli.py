@@ -44,7 +44,7 @@ def say(value: dict[str, Any], as_json: bool, shown: str | None = None) -> None:
     if as_json:
         print(json.dumps(value, ensure_ascii=False, default=str))
     elif shown is not None:
-        out.print(shown, markup=False, highlight=False)
+        out.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("import")

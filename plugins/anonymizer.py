@@ -39,7 +39,8 @@ BORN = re.compile(
     r"[A-Za-zé]{3,10}(?:\s+(?:de|of))?[ ,/.-]+\d{2,4}|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4})"
 )
 INTRODUCED = re.compile(
-    r"(?:[Mm]y name is|[Mm]e llamo|[Mm]i nombre es|[Ii] am called|[Cc]all me|[Ll]lámame|"
+    r"(?:[Nn]ame(?:'s)? is|[Ss]e llama(?:n|ba)?|[Ii]s (?:called|named)|[Ll]lamad[oa]|[Mm]e llamo|[Mm]i nombre es|"
+    r"[Ii] am called|[Cc]all me|[Ll]lámame|"
     r"(?:[Mm]y|[Mm]i|[Hh]is|[Hh]er|[Ss]u)\s+(?:sister|brother|mom|mum|mother|dad|father|wife|husband|son|daughter|friend|boss|"
     r"boyfriend|girlfriend|hermana|hermano|madre|padre|mujer|marido|hijo|hija|amiga|amigo|jefa|jefe|novia|novio|prima|primo|"
     r"tía|tío|abuela|abuelo|cousin|aunt|uncle|roommate|neighbou?r|vecina|vecino)(?:'s name is| is called| se llama|,)?)\s+"
@@ -65,8 +66,15 @@ class PatternAnonymizer(Anonymizer):
         """Return id, text, n_replaced; cost is linear in the characters, a token costs one look-up."""
         names = _Names(keep, pseudonym)
         out, counts = [], []
-        for text, people in zip(texts["text"], texts["people"].to_list(), strict=True):
-            clean, replaced = names.replace(text, tuple(people or ()))
+        rows = [
+            (text, tuple(people or ())) for text, people in zip(texts["text"], texts["people"].to_list(), strict=True)
+        ]
+        # Who is introduced once is known wherever the same people talk: "My lawyer's name is Hanan" … "as Hanan says".
+        introduced: dict[tuple[str, ...], set[str]] = {}
+        for text, people in rows:
+            introduced.setdefault(people, set()).update(match["name"] for match in INTRODUCED.finditer(text))
+        for text, people in rows:
+            clean, replaced = names.replace(text, (*people, *sorted(introduced[people])))
             out.append(clean)
             counts.append(replaced)
         return pl.DataFrame(

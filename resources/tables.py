@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from records.store import STORE_TABLES, Messages
 
-
 VERSION_TABLE = "memory_schema_version"
 """Alembic's table, under a name of its own: Dagster's storage in the same database has one, too."""
 

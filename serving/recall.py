@@ -21,12 +21,16 @@ WEIGHTS = {
     "semantic": 1.0,
     "keyword": 0.5,
     "window": 0.4,
+    "words": 0.8,
     "speaker": 0.25,
     "recency": 0.05,
     "importance": 0.05,
     "emotion": 0.1,
 }
-"""What a standard deviation (semantic, keyword, window) or a full value (the others) adds to a score."""
+"""What a standard deviation (semantic, keyword, window) or a full value (the others) adds to a score.
+
+keyword is BM25 over a message with its neighbours, words the share of the question's words that the message itself says.
+"""
 
 EPISODE_HANDICAP = 0.5
 """Standard deviations that an episode must be better than a message: the message says it in its own words."""
@@ -211,6 +215,7 @@ def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: da
     found = _with_window(found)
     features = {
         "window": _standardised("_window"),
+        "words": pl.Series(said_share(question, found["text"].to_list())),
         "semantic": _standardised("semantic"),
         "keyword": _standardised("keyword"),
         "speaker": named.cast(pl.Float64),
@@ -245,12 +250,17 @@ def _standardised(column: str) -> pl.Expr:
     return ((value - value.mean()) / pl.max_horizontal(value.std().fill_null(0.0), pl.lit(1e-6))).fill_null(0.0)
 
 
+def said_share(question: str, texts: list[str]) -> list[float]:
+    """Return the share of the question's words (function words only if it has no others) that each text says."""
+    wanted = {word for word in _words(question) if word not in STOP_WORDS} or set(_words(question))
+    return [len(wanted & set(_words(text))) / max(len(wanted), 1) for text in texts]
+
+
 def _overlap(question: str, texts: list[str], found: pl.DataFrame) -> list[float]:
     """Return keyword scores of fresh texts on the scale of the index: the share of the question's words, of its best score."""
-    wanted = {word for word in _words(question) if word not in STOP_WORDS} or set(_words(question))
     best = found["keyword"].max() if found.height else None
     top = float(best) if isinstance(best, float) and best > 0 else 1.0
-    return [top * len(wanted & set(_words(text))) / max(len(wanted), 1) for text in texts]
+    return [top * share for share in said_share(question, texts)]
 
 
 def _words(text: str) -> list[str]:
@@ -261,6 +271,7 @@ REASONS = {
     "semantic": "close in meaning",
     "keyword": "shares words",
     "window": "its neighbours fit",
+    "words": "says the words itself",
     "speaker": "said by whom you ask about",
     "recency": "recent",
     "importance": "important",

@@ -100,7 +100,7 @@ def test_a_plugin_may_bring_assets_and_a_clash_names_its_package(make_settings, 
     folder = one_file(tmp_path / "p", "shout", body)
     defs = build_defs(make_settings(plugins_dir=folder, real_embedder=True))
     assert "shouted_interactions" in {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-    one_file(folder, "shout", body.replace("shouted_interactions", "scored_interactions"))
+    one_file(folder, "shout", body.replace(', deps=["scored_interactions"]', "").replace("shouted_", "scored_"))
     with pytest.raises(PluginError, match=r"shout\.py do not fit"):
         build_defs(make_settings(plugins_dir=folder, real_embedder=True))
 
