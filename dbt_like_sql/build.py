@@ -63,9 +63,17 @@ def build_model(connection: Any, project: Project, model: Model) -> Built:
         raise ModelError(
             f"{model.path.relative_to(project.folder.parent)}:{_line_of(error, model.sql)}: {_reason(error)}"
         ) from None
-    columns = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {model.name}").fetchall()}
+    # Sums of integers are HUGEINT, which notebooks receive as decimals: counts fit 64 bits.
+    for name, dtype in described(connection, model.name).items():
+        if dtype == "HUGEINT":
+            connection.execute(f"ALTER TABLE {model.name} ALTER {name} TYPE BIGINT")
     rows = connection.execute(f"SELECT count(*) FROM {model.name}").fetchone()[0]
-    return Built(model.name, int(rows), columns)
+    return Built(model.name, int(rows), described(connection, model.name))
+
+
+def described(connection: Any, table: str) -> dict[str, str]:
+    """Return column to type of a table."""
+    return {row[0]: row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()}
 
 
 def run_test(connection: Any, project: Project, test: ModelTest) -> int:

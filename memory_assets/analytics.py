@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dbt_like_sql.build import Built, LakeTable, attach_lake, build_model, order_of, run_test
+from dbt_like_sql.build import Built, LakeTable, attach_lake, build_model, described, order_of, run_test
 from dbt_like_sql.project import SOURCE_SCHEMA, Model, Project
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
@@ -49,7 +49,7 @@ def build(project: Project) -> dg.AssetsDefinition:
         with tools.warehouse.build(from_published=not whole) as (connection, publication):
             attach_lake(connection, lake_tables(tools, project))
             schemas = {
-                f"{SOURCE_SCHEMA}.{name}": _columns(connection, f"{SOURCE_SCHEMA}.{name}") for name in project.sources
+                f"{SOURCE_SCHEMA}.{name}": described(connection, f"{SOURCE_SCHEMA}.{name}") for name in project.sources
             }
             results: list[Any] = []
             for model in order_of(project, wanted):
@@ -81,10 +81,6 @@ def build(project: Project) -> dg.AssetsDefinition:
 def _deps(model: Model) -> list[str]:
     sources = [UPSTREAM_ASSETS.get(source, source) for source in model.sources]
     return sorted({source for source in sources if source} | set(model.parents))
-
-
-def _columns(connection: Any, table: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()}
 
 
 def _metadata(project: Project, model: Model, built: Built, schemas: dict[str, dict[str, str]]) -> dict[str, Any]:

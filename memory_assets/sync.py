@@ -13,7 +13,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
-        group_name="capture",
+        group_name="sync",
         kinds={"python"},
         owners=["team:memory"],
         code_version="1",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -180,12 +181,17 @@ def test_a_week_is_materialized_and_seen_in_the_browser(webserver: tuple[str, An
         seen = page.locator("body").inner_text()
         for metadata in ("mean_quality", "quality", "topics", "content_hash"):
             assert metadata in seen
-        page.screenshot(path=str(tmp_path / "asset-partition.png"))
+        page.get_by_text("[Show Markdown]").nth(1).click()
+        page.locator("img[src^='data:image/png']").first.wait_for(timeout=30_000)
+        page.screenshot(path=str(tmp_path / "asset-page.png"))
         page.goto(f"{address}/assets/scored_interactions?view=checks")
         page.get_by_text("schema").first.wait_for(timeout=60_000)
         page.screenshot(path=str(tmp_path / "asset-checks.png"))
-        page.goto(f"{address}/asset-groups/~*")
-        page.get_by_text("raw_interactions").first.wait_for(timeout=90_000)
+        groups = ("capture", "quality", "privacy", "memory", "embeddings", "training", "sync")
+        expanded = quote(",".join(f"global@global:{group}" for group in groups))
+        page.set_viewport_size({"width": 2100, "height": 1150})
+        page.goto(f"{address}/asset-groups?expanded={expanded}")
+        page.get_by_text("episode_embeddings").first.wait_for(timeout=90_000)
         page.get_by_text("analytics_marts").first.wait_for(timeout=60_000)
         page.screenshot(path=str(tmp_path / "asset-graph.png"))
         browser.close()
