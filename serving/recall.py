@@ -213,7 +213,7 @@ def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: da
         .fill_null(value=False)
     )
     found = _with_window(found)
-    features = {
+    features: dict[str, Any] = {
         "window": _standardised("_window"),
         "words": pl.Series(said_share(question, found["text"].to_list())),
         "semantic": _standardised("semantic"),
