@@ -1,22 +1,40 @@
 """Schedules: what runs by the clock."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from memory_assets.tools import Tools
+from records.weeks import week_of
 
-def build(jobs: dict[str, Any]) -> list[Any]:
-    """Return the weekly build of the week that has just ended, Mondays at 03:15 UTC.
+
+def build(jobs: dict[str, Any]) -> list[dg.ScheduleDefinition]:
+    """Return the schedules; they are switched on in the UI."""
+
+    @dg.schedule(
+        job=jobs["weekly_build"],
+        cron_schedule="15 3 * * 1",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Mondays 03:15 UTC: the week that has just ended, and earlier ones in which a message is still unsynced.",
+    )
+    def weekly_build_schedule(
+        context: dg.ScheduleEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> list[dg.RunRequest]:
+        now = context.scheduled_execution_time
+        return [
+            dg.RunRequest(run_key=f"{week}:{now:%Y-%m-%d}", partition_key=week, tags={"memory/week": week})
+            for week in weeks_due(now, tools.sync.unsynced_weeks())
+        ]
+
+    return [weekly_build_schedule]
+
+
+def weeks_due(now: datetime, unsynced: list[str]) -> list[str]:
+    """Return the week before ``now``'s and earlier unsynced ones; the running week is the sensor's business.
 
     The hours after midnight leave time for messages that arrive late.
     """
-    return [
-        dg.build_schedule_from_partitioned_job(
-            jobs["weekly_build"],
-            name="weekly_build_schedule",
-            hour_of_day=3,
-            minute_of_hour=15,
-            day_of_week=1,
-            default_status=dg.DefaultScheduleStatus.STOPPED,
-        )
-    ]
+    running, ended = week_of(now), week_of(now.astimezone(UTC) - timedelta(weeks=1))
+    return sorted({ended, *(week for week in unsynced if week < running)})

@@ -7,10 +7,11 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from records.errors import SettingsError
 from records.weeks import parse_week
@@ -65,7 +66,9 @@ class Settings(BaseSettings):
     anonymize_memory: bool = Field(False, description="Make facts, episodes and embeddings from anonymized text, too")
     keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
-    plugins_allow: list[str] | None = Field(None, description="Load third-party plugins of these packages only")
+    plugins_allow: Annotated[list[str] | None, NoDecode] = Field(
+        None, description="Load third-party plugins of these packages only; in a variable: names with commas between"
+    )
     plugins: dict[str, PluginChoice] = Field(default_factory=dict, description="Choice per kind")
     dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings.model_validate({}))
     llm: LLMSettings = Field(default_factory=lambda: LLMSettings.model_validate({}))
@@ -74,6 +77,11 @@ class Settings(BaseSettings):
     @classmethod
     def _monday(cls, value: str) -> str:
         return parse_week(value).isoformat()
+
+    @field_validator("plugins_allow", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -132,6 +140,8 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     _refuse_unknown_variables()
     try:
         return Settings(**{**values, **overrides}).resolved()
+    except UnreadableVariable as error:
+        raise SettingsError(f"{error}: write its value as JSON") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(item, str(path)) for item in error.errors())) from None
 

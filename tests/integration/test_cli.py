@@ -48,6 +48,10 @@ def test_from_import_to_export(memory, tmp_path: Path) -> None:
     assert made["unsynced"] == 0
     assert "nothing to do" in memory("materialize").stdout
     status = json.loads(memory("status", "--json").stdout)
+    told = b"".join(path.read_bytes() for path in Path(status["home"], "dagster").rglob("*") if path.is_file())
+    assert b"anonymized_interactions" in told
+    for private in (b"Biscuit", b"Whitlock", b"tom.hale", b"user-grace", b"user-walt", b"kidney", b"Mister Thursday"):
+        assert private not in told, private
     assert (status["messages"], status["unsynced"], status["weeks"]) == (360, 0, 9)
     recalled = json.loads(memory("recall", "kidney problem of the dog Biscuit", "--agent", "sage", "--json").stdout)
     assert "Biscuit" in recalled["memories"][0]["text"]

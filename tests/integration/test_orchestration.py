@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -132,6 +132,17 @@ def test_the_whole_sensor_loop_syncs_exactly_once(settings: Settings) -> None:
         assert isinstance(evaluate(instance, Tools(settings)), dg.SkipReason)
         runs = instance.get_runs(dg.RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
         assert sorted(run.tags["memory/week"] for run in runs) == list(WEEKS)
+
+
+def test_the_schedule_builds_the_week_that_has_ended_and_unsynced_ones(settings: Settings) -> None:
+    write_rows(Tools(settings).store, message_rows(2))
+    defs = build_defs(settings)
+    monday = datetime(2025, 2, 3, 3, 15, tzinfo=UTC)
+    with dg.build_schedule_context(
+        scheduled_execution_time=monday, resources={"tools": Tools(settings)}, repository_def=defs.get_repository_def()
+    ) as context:
+        ticked = defs.resolve_schedule_def("weekly_build_schedule").evaluate_tick(context)
+    assert [request.partition_key for request in ticked.run_requests or []] == ["2025-01-06", "2025-01-27"]
 
 
 @pytest.mark.postgres

@@ -8,9 +8,12 @@ import textwrap
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from memory_assets.jobs import MEMORY
 from memory_assets.tools import Tools
@@ -75,24 +78,24 @@ def test_every_table_is_made_and_everything_is_synced(settings: Settings) -> Non
         ).fetchone() == (0, 0, 0)
 
 
-@pytest.mark.parametrize("order", [[2, 0, 1], [1, 2, 0]])
-def test_weeks_and_imports_in_any_order_are_the_same_bytes(
-    make_settings: Callable[..., Settings], order: list[int]
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_weeks_and_imports_in_any_order_and_pieces_are_the_same_bytes(
+    make_settings: Callable[..., Settings], data: st.DataObject
 ) -> None:
+    name = uuid4().hex[:8]
     rows = three_weeks()
-    whole = fill(make_settings("whole"), rows)
+    whole = fill(make_settings(f"whole-{name}"), rows)
     assert weekly_run(whole, WEEKS[0], WEEKS[-1]).success
-    parts = make_settings("parts")
-    for place in order:  # one week at a time, imported in two pieces, the second before the first, with repeats
-        week = [
-            row
-            for row in rows
-            if row["occurred_at"] >= (MONDAY + timedelta(weeks=place)).isoformat()
-            and row["occurred_at"] < (MONDAY + timedelta(weeks=place + 1)).isoformat()
-        ]
-        fill(parts, week[5:])
+    parts = make_settings(f"parts-{name}")
+    order = data.draw(st.permutations(range(3)))
+    for place in order:  # one week at a time, imported in two pieces, the later one first, with repeats
+        first, last = (MONDAY + timedelta(weeks=place + n) for n in (0, 1))
+        week = [row for row in rows if first.isoformat() <= row["occurred_at"] < last.isoformat()]
+        cut = data.draw(st.integers(1, len(week) - 1))
+        fill(parts, data.draw(st.permutations(week[cut:])))
         assert weekly_run(parts, WEEKS[place]).success
-        fill(parts, week[:7])
+        fill(parts, week[: cut + 1])
         assert weekly_run(parts, WEEKS[place]).success
     assert weekly_run(parts, WEEKS[order[0]]).success  # unchanged: nothing moves
     same(whole, parts)

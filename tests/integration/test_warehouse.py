@@ -1,6 +1,9 @@
 """The warehouse: readers never see a half, models say where they are wrong, lineage is read from the SQL."""
 
 import multiprocessing
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from resources.settings import Settings
 from resources.warehouse import Warehouse
 from tests.conftest import weekly_run
 from tests.integration.test_pipeline import WEEKS, fill, three_weeks
+
+ROOT = Path(__file__).parents[2]
 
 
 def read_in_a_loop(path: str, stop, result) -> None:
@@ -72,6 +77,34 @@ def test_what_is_not_confirmed_changes_nothing(tmp_path: Path) -> None:
         connection.execute("DROP TABLE t")
     with warehouse.connect() as connection:
         assert connection.execute("SELECT x FROM t").fetchone() == (1,)
+
+
+KILLED_BUILD = """
+import os, signal, sys
+from pathlib import Path
+from resources.warehouse import Warehouse
+with Warehouse(Path(sys.argv[1])).build(from_published=True) as (connection, publication):
+    connection.execute("CREATE OR REPLACE TABLE t AS SELECT 2 AS x")
+    publication.confirm()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_build_killed_half_way_leaves_the_published_file_and_the_next_one_tidies_up(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "a.duckdb")
+    for value in (1, 3):
+        with warehouse.build(from_published=value > 1) as (connection, publication):
+            connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {value} AS x")
+            publication.confirm()
+        if value == 1:
+            killed = subprocess.run([sys.executable, "-c", KILLED_BUILD, str(warehouse.path)], cwd=ROOT, check=False)
+            assert killed.returncode == -signal.SIGKILL
+            with warehouse.connect() as connection:
+                assert connection.execute("SELECT x FROM t").fetchone() == (1,)
+            assert list(tmp_path.glob(".*building*"))
+    assert not list(tmp_path.glob(".*building*"))
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT x FROM t").fetchone() == (3,)
 
 
 def project(folder: Path, files: dict[str, str], schema: str = "models: {}\n") -> Path:

@@ -44,6 +44,14 @@ def test_a_typo_is_named_with_what_was_meant(tmp_path: Path, text: str, message:
         load_settings(file)
 
 
+def test_a_list_in_a_variable_and_an_unreadable_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_PLUGINS_ALLOW", "memory-assets-shout, mine.py")
+    assert load_settings().plugins_allow == ["memory-assets-shout", "mine.py"]
+    monkeypatch.setenv("MEMORY_PLUGINS", "{not json")
+    with pytest.raises(SettingsError, match="plugins"):
+        load_settings()
+
+
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_TRESHOLD", "3")
     with pytest.raises(SettingsError, match="MEMORY_TRESHOLD is no setting"):
