@@ -12,26 +12,22 @@ import sqlalchemy as sa
 from plugins.contracts import Embedder, SourceOptions
 from plugins.lexicon import language
 from plugins.persona import system_prompt
-from plugins.registry import PluginRegistry
 from plugins.sources.normalise import normalise
 from records.errors import MemoryAssetsError, PluginError, StoreError
 from records.ids import content_id
 from records.memory import Facts
-from resources.keys import Keys
-from resources.lake import Lake
 from resources.settings import Settings, load_settings
-from resources.store import InteractionStore
 from resources.sync import SyncState
-from resources.vectors import VectorStore
 from serving.capture import Erased, ImportSummary, import_target
 from serving.context import Context, render
 from serving.erasure import Forgotten, forget
+from serving.installation import Installation
 from serving.recall import Recalled, Recaller
 from serving.scope import Scope
 from serving.trace import Traced, trace
 
 
-class MemoryClient:
+class MemoryClient(Installation):
     """One installation's memory.
 
     Args:
@@ -40,37 +36,9 @@ class MemoryClient:
     """
 
     def __init__(self, settings: Settings | None = None, *, embedder: Embedder | bool | None = None) -> None:
-        self.settings = settings or load_settings()
+        super().__init__(settings or load_settings())
         self._embedder = embedder
         self._notes: list[str] = []
-
-    # -- stores, opened when first used ---------------------------------------------------------------------------
-
-    @cached_property
-    def store(self) -> InteractionStore:
-        """Return the interaction store, migrated."""
-        return InteractionStore(self.settings.store_url).migrate()
-
-    @cached_property
-    def vectors(self) -> VectorStore:
-        """Return the LanceDB tables."""
-        return VectorStore(self.settings.vectors_dir)
-
-    @cached_property
-    def lake(self) -> Lake:
-        """Return the Parquet lake."""
-        return Lake(self.settings.lake_url)
-
-    @cached_property
-    def keys(self) -> Keys:
-        """Return the key behind pseudonyms."""
-        return Keys(self.settings.home)
-
-    @cached_property
-    def registry(self) -> PluginRegistry:
-        """Return the plugins."""
-        choices = {kind: (choice.use, choice.options) for kind, choice in self.settings.plugins.items()}
-        return PluginRegistry(choices, self.settings.plugins_dir, self.settings.plugins_allow)
 
     @cached_property
     def recaller(self) -> Recaller:

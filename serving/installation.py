@@ -1,0 +1,99 @@
+"""One installation: its stores, plugins and settings, opened when first used.
+
+Imports stand inside the properties: every step of a run imports the code location, and needs few of them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plugins.registry import PluginRegistry
+    from resources.keys import Keys
+    from resources.lake import Lake
+    from resources.llm import LLMClient
+    from resources.memo import Memo
+    from resources.settings import Settings
+    from resources.store import InteractionStore
+    from resources.sync import SyncState
+    from resources.vectors import VectorStore
+    from resources.warehouse import Warehouse
+
+
+class Installation:
+    """What the client and the assets work with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def store(self) -> InteractionStore:
+        """Return the interaction store, migrated."""
+        from resources.store import InteractionStore
+
+        return InteractionStore(self.settings.store_url).migrate()
+
+    @cached_property
+    def sync(self) -> SyncState:
+        """Return the sync state of the store's messages."""
+        from resources.sync import SyncState
+
+        return SyncState(self.store)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Return the Parquet lake."""
+        from resources.lake import Lake
+
+        return Lake(self.settings.lake_url)
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        """Return the LanceDB tables."""
+        from resources.vectors import VectorStore
+
+        return VectorStore(self.settings.vectors_dir)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """Return the DuckDB file."""
+        from resources.warehouse import Warehouse
+
+        return Warehouse(self.settings.warehouse_path, self.settings.keep_versions)
+
+    @cached_property
+    def memo(self) -> Memo:
+        """Return what was expensive to compute."""
+        from resources.memo import Memo
+
+        return Memo(self.settings.home / "memo.sqlite")
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Return the key behind pseudonyms."""
+        from resources.keys import Keys
+
+        return Keys(self.settings.home)
+
+    @cached_property
+    def registry(self) -> PluginRegistry:
+        """Return the plugins."""
+        from plugins.registry import PluginRegistry
+
+        choices = {kind: (choice.use, choice.options) for kind, choice in self.settings.plugins.items()}
+        return PluginRegistry(choices, self.settings.plugins_dir, self.settings.plugins_allow)
+
+    @cached_property
+    def llm(self) -> LLMClient | None:
+        """Return the language model's client, None when none is configured."""
+        from resources.llm import LLMClient
+
+        return LLMClient(self.settings.llm, self.memo) if self.settings.llm.base_url else None
+
+    def plugin(self, kind: str) -> Any:
+        """Return the chosen plugin of a kind, made once per process so that a model loads once."""
+        made: dict[str, Any] = self.__dict__.setdefault("_made", {})
+        if kind not in made:
+            made[kind] = self.registry.create(kind, llm=self.llm)
+        return made[kind]
