@@ -73,7 +73,7 @@ def install(conversations: list[Conversation], home: Path) -> tuple[MemoryClient
         window_text=window(), emotion=pl.lit("neutral"), importance=pl.lit(0.0)
     )
     embedder = tools.plugin("embedder")
-    tools.store  # noqa: B018 - the client reads fresh messages from a migrated store
+    tools.store.close()  # opening it migrates it: the client reads fresh messages from it
     for (week,), part in frame.partition_by("week", as_dict=True).items():
         shaped = MessageEmbeddings.shaped(
             part.with_columns(text_hash=hashes(spoken(part)), embedder=pl.lit(embedder.fingerprint))

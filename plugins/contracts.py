@@ -6,6 +6,7 @@ Third-party plugins import this module, `plugins.hookspecs` and `records`, and n
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ class LLM(Protocol):
         """Return the answer as an object of the JSON schema."""
 
 
-class Plugin:
+class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstract methods
     """Base of all plugins.
 
     Attributes:
@@ -124,13 +125,13 @@ class Source(Plugin):
         """Return whether this looks like the format; ``head`` holds the first 64 kB of a text file."""
         return False
 
+    @abstractmethod
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
         """Yield batches of at most a few thousand messages.
 
         Raises:
             SourceError: the target as a whole cannot be read.
         """
-        raise NotImplementedError
 
 
 # -- judgement ------------------------------------------------------------------------------------------------------
@@ -141,9 +142,9 @@ class Scorer(Plugin):
 
     kind = "scorer"
 
+    @abstractmethod
     def score(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return interaction_id, quality, the q_… components (0..1) and junk for input_text/output_text/session_id rows."""
-        raise NotImplementedError
 
 
 class Emotion(Plugin):
@@ -151,9 +152,9 @@ class Emotion(Plugin):
 
     kind = "emotion"
 
+    @abstractmethod
     def read(self, texts: pl.DataFrame) -> pl.DataFrame:
         """Return id, emotion, arousal (0..1), valence (-1..1) for a frame of id, text."""
-        raise NotImplementedError
 
 
 class Topics(Plugin):
@@ -161,9 +162,9 @@ class Topics(Plugin):
 
     kind = "topics"
 
+    @abstractmethod
     def name_topics(self, texts: pl.DataFrame) -> pl.DataFrame:
         """Return id, topics (list of names, strongest first) for a frame of id, text."""
-        raise NotImplementedError
 
 
 class Anonymizer(Plugin):
@@ -171,6 +172,7 @@ class Anonymizer(Plugin):
 
     kind = "anonymizer"
 
+    @abstractmethod
     def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
         """Return id, text, n_replaced for a frame of id, text, people.
 
@@ -179,11 +181,10 @@ class Anonymizer(Plugin):
             keep: Names of agents and public figures, which stay.
             pseudonym: Keyed (kind, value) to code: the same value always gets the same replacement, and no table is kept.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def residual(self, texts: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
         """Return id, residual for a frame of id, text, people: spans of zero-tolerance classes a second look still finds."""
-        raise NotImplementedError
 
 
 # -- memory ---------------------------------------------------------------------------------------------------------
@@ -195,13 +196,13 @@ class Embedder(Plugin):
     kind = "embedder"
 
     @property
+    @abstractmethod
     def dim(self) -> int:
         """Return the number of dimensions."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return float32 of shape (len(texts), dim) for passages."""
-        raise NotImplementedError
 
     def embed_query(self, text: str) -> np.ndarray:
         """Return float32 of shape (dim,) for a question."""
@@ -226,9 +227,9 @@ class FactExtractor(Plugin):
     kind = "facts"
     spent: Spent
 
+    @abstractmethod
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return rows of the record Facts for rows of RawInteractions; every quote stands verbatim in its message."""
-        raise NotImplementedError
 
 
 class EpisodeExtractor(Plugin):
@@ -237,9 +238,9 @@ class EpisodeExtractor(Plugin):
     kind = "episodes"
     spent: Spent
 
+    @abstractmethod
     def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return rows of the record Episodes for rows of ScoredInteractions."""
-        raise NotImplementedError
 
 
 class Consolidator(Plugin):
@@ -247,9 +248,9 @@ class Consolidator(Plugin):
 
     kind = "consolidator"
 
+    @abstractmethod
     def consolidate(self, episodes: pl.DataFrame, today: datetime) -> pl.DataFrame:
         """Return rows of ConsolidatedEpisodes for rows of Episodes."""
-        raise NotImplementedError
 
 
 # -- training -------------------------------------------------------------------------------------------------------
@@ -260,9 +261,9 @@ class Exporter(Plugin):
 
     kind = "exporter"
 
+    @abstractmethod
     def lines(self, samples: pl.DataFrame) -> Iterator[str]:
         """Yield one line per sample; ``samples`` has a column messages with ChatML messages as JSON."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -287,17 +288,17 @@ class Trainer(Plugin):
 
     kind = "trainer"
 
+    @abstractmethod
     def base(self) -> str:
         """Return the base model's name and digest, without loading it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def train(self, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, Any]:
         """Train, resuming from the last checkpoint in ``job.output``; return metrics (losses, steps, tokens).
 
         Raises:
             TrainingError: nothing to train on, the base cannot be loaded, or the loss is no number.
         """
-        raise NotImplementedError
 
 
 class Deployer(Plugin):
@@ -305,9 +306,9 @@ class Deployer(Plugin):
 
     kind = "deployer"
 
+    @abstractmethod
     def deploy(self, adapter: Path, target: Path, persona_id: str) -> Path:
         """Return where the adapter now is; the switch from the one before is atomic."""
-        raise NotImplementedError
 
 
 KINDS: dict[str, type[Plugin]] = {

@@ -7,6 +7,7 @@ A broken plugin is listed with its error; the rest loads.
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ class PluginRegistry:
             return PluginInfo(
                 kind or "?", name or repr(given)[:60], "?", package, "broken: not a class of a known kind with a name"
             )
+        if inspect.isabstract(given):
+            missing = ", ".join(sorted(given.__abstractmethods__))
+            return PluginInfo(kind, name, given.version, package, f"broken: does not have {missing}")
         return PluginInfo(kind, name, given.version, package, "ok", given)
 
     # -- asking ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The way of one interaction: as it was said, as it was judged, and as it may leave the house."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dataframely as dy
@@ -16,7 +17,7 @@ EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 UTC_TIME: dict[str, Any] = {"time_zone": "UTC", "time_unit": "us"}
 
 
-def one_of(values: tuple[str, ...]):
+def one_of(values: tuple[str, ...]) -> Callable[[pl.Expr], pl.Expr]:
     """Return a dataframely check that a string column holds one of ``values``."""
     return lambda column: column.is_in(list(values))
 

@@ -130,9 +130,7 @@ def test_unchanged_weeks_embed_nothing_and_commit_nothing(settings: Settings) ->
 
 KILLED_RUN = textwrap.dedent("""
     import os, signal, sys
-    import dagster as dg
     from pathlib import Path
-    from dagster._core.execution.plan import execute_plan  # noqa: F401
     from resources import files, lake, vectors, sync
     step, moment, home, plugins = sys.argv[1:5]
     from resources.settings import load_settings

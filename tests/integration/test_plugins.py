@@ -28,6 +28,8 @@ SCORER = """
     from plugins.hookspecs import hookimpl
     class Mine(Scorer):
         name = "{name}"
+        def score(self, interactions):
+            return interactions
     @hookimpl
     def register_plugins():
         return [Mine]
@@ -74,6 +76,7 @@ def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
         "import no_such_module",
         "def register_plugins():\n    raise ValueError('boom')",
         "def register_plugins():\n    return [int]",
+        "from plugins.contracts import Scorer\nclass S(Scorer):\n    name = 's'\ndef register_plugins():\n    return [S]",
     ],
 )
 def test_a_broken_one_is_named_and_the_rest_loads(tmp_path: Path, body: str) -> None:
