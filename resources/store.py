@@ -75,10 +75,9 @@ class InteractionStore:
                 ):
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
-        except sa.exc.OperationalError as error:
-            raise StoreError(
-                f"the {self.url.get_backend_name()} store cannot be opened: {_first_line(error.orig)}"
-            ) from None
+        except (sa.exc.DBAPIError, sa.exc.ArgumentError, ImportError, OSError) as error:
+            reason = _first_line(getattr(error, "orig", None) or error)
+            raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: {reason}") from None
         return self
 
     @contextlib.contextmanager

@@ -167,3 +167,24 @@ def test_a_million_messages_of_a_week_are_read_in_seconds(postgres_url: str) -> 
     store.close()
     assert frame.height == 1_000_000
     assert took < 10, f"{took:.1f} s"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "no SQLAlchemy URL"),
+        ("mysql://x/db", "mysql is no store"),
+        ("postgresql+foo://x/db", "cannot be opened.*foo"),
+        ("postgresql+psycopg://nobody@127.0.0.1:1/db", "postgresql store cannot be opened"),
+        ("sqlite:////proc/nowhere/s.sqlite", "sqlite store cannot be opened"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_one_sentence(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        InteractionStore(url).migrate()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path) -> None:
+    (tmp_path / "s.sqlite").write_text("certainly not a database, whatever its name says")
+    with pytest.raises(StoreError, match="not a database"):
+        InteractionStore(f"sqlite:///{tmp_path / 's.sqlite'}").migrate()
