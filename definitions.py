@@ -53,7 +53,7 @@ def build_defs(
             quality.build(weekly),
             privacy.build(weekly),
             *embeddings.build(weekly),
-            facts.build(weekly),
+            *facts.build(weekly),
             *episodes.build(weekly),
             sync.build(weekly),
             *datasets.build(weekly),

@@ -11,86 +11,17 @@ import argparse
 import json
 import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-
 from benchmarks.evidence import FORMATS, Conversation, averaged, metrics
-from memory_assets.embeddings import commit_week, hashes, spoken, window
-from memory_assets.tools import Tools
+from benchmarks.installation import home, install
 from records.ids import content_id
-from records.memory import MessageEmbeddings
-from records.weeks import week_of
-from resources.settings import load_settings
 from serving.client import MemoryClient
 
 DEPTH = 50
-
-
-def install(conversations: list[Conversation], home: Path) -> tuple[MemoryClient, dict[str, np.ndarray]]:
-    """Return a client on an installation that holds the conversations as agents, and the dense vectors by message."""
-    settings = load_settings(home=home, first_week="2015-01-05")
-    tools = Tools(settings)
-    rows, sessions = [], {}
-    for talk in conversations:
-        for number, turn in enumerate(talk.turns):
-            session = f"{talk.name}/{turn.session}"
-            sessions.setdefault(
-                session,
-                {
-                    "session_id": session,
-                    "agent_id": talk.name,
-                    "user_id": None,
-                    "opt_out_training": False,
-                    "started_at": turn.at,
-                    "ended_at": None,
-                    "source": "benchmark",
-                    "metadata": None,
-                },
-            )
-            rows.append(
-                {
-                    "message_id": content_id("m", talk.name, turn.ref),
-                    "session_id": session,
-                    "agent_id": talk.name,
-                    "user_id": None,
-                    "speaker_id": turn.speaker,
-                    "speaker_name": turn.speaker,
-                    "role": turn.role,
-                    "text": turn.text.strip() or "-",
-                    "turn": number,
-                    "occurred_at": turn.at,
-                    "week": week_of(turn.at),
-                    "source_ref": turn.ref,
-                }
-            )
-    frame = pl.DataFrame(rows, schema_overrides={"user_id": pl.String, "occurred_at": pl.Datetime("us", "UTC")})
-    frame = frame.sort("session_id", "turn").with_columns(
-        window_text=window(), emotion=pl.lit("neutral"), importance=pl.lit(0.0)
-    )
-    embedder = tools.plugin("embedder")
-    tools.store.close()  # opening it migrates it: the client reads fresh messages from it
-    for (week,), part in frame.partition_by("week", as_dict=True).items():
-        shaped = MessageEmbeddings.shaped(
-            part.with_columns(text_hash=hashes(spoken(part)), embedder=pl.lit(embedder.fingerprint))
-        )
-        commit_week(tools, "message_embeddings", MessageEmbeddings, shaped, str(week), embedder)
-    tools.vectors.publish("message_embeddings", embedder.fingerprint, embedder.dim, [])
-    lance = tools.vectors.open("message_embeddings")
-    assert lance is not None
-    table = lance.search().select(["message_id", "vector"]).limit(None).to_arrow()
-    vectors = dict(
-        zip(
-            table["message_id"].to_pylist(),
-            np.asarray(table["vector"].combine_chunks().flatten()).reshape(-1, embedder.dim),
-            strict=True,
-        )
-    )
-    return MemoryClient(settings), vectors
 
 
 class Bm25:
@@ -117,28 +48,55 @@ class Bm25:
         return [self.refs[int(place)] for place, score in zip(found[0], scores[0], strict=True) if score > 0]
 
 
+class Late:
+    """Late interaction alone: the mean over the question's word pieces of the best similarity in the turn."""
+
+    def __init__(self, client: MemoryClient, ids: list[str], agent: str) -> None:
+        encoder = client.recaller.encoder
+        assert encoder is not None
+        assert encoder.late is not None
+        self.model = encoder.late
+        lance = client.vectors.open("message_embeddings")
+        assert lance is not None
+        table = lance.search().where(f"agent_id = '{agent}'").select(["message_id", "tokens"]).limit(None).to_arrow()
+        held = dict(zip(table["message_id"].to_pylist(), table["tokens"].to_pylist(), strict=True))
+        parts = [np.frombuffer(held[key], dtype=np.int8).reshape(-1, self.model.dim) for key in ids]
+        self.pieces = np.concatenate(parts).astype(np.float32)
+        self.starts = np.cumsum([0, *[len(part) for part in parts[:-1]]])
+
+    def ranked(self, question: str) -> np.ndarray:
+        """Return the places of the turns, best first."""
+        similar = self.pieces @ self.model.embed_query(question).T
+        best = np.maximum.reduceat(similar, self.starts, axis=0).mean(axis=1)
+        return np.argsort(-best, kind="stable")[:DEPTH]
+
+
 def main() -> None:
     """Print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", choices=sorted(FORMATS), required=True)
     parser.add_argument("path", type=Path, help="file or folder of the data set")
     parser.add_argument("--limit", type=int, default=None, help="questions per conversation, for a quick look")
+    parser.add_argument("--home", type=Path, default=None, help="folder to keep the installation in, and its vectors")
     options = parser.parse_args()
     conversations = list(FORMATS[options.format](options.path))
     if options.limit is not None:
         for talk in conversations:
             talk.questions = talk.questions[: options.limit]
-    rows: dict[str, list[tuple[str, dict[str, float]]]] = {"bm25": [], "dense": [], "recall": [], "recall_keywords": []}
+    rows: dict[str, list[tuple[str, dict[str, float]]]] = {
+        name: [] for name in ("bm25", "dense", "late", "recall", "recall_keywords")
+    }
     took: dict[str, list[float]] = {"recall": [], "recall_keywords": [], "embedding": []}
-    with tempfile.TemporaryDirectory() as home:
-        client, vectors = install(conversations, Path(home))
-        words = MemoryClient(client.settings, embedder=False)
+    with home(options.home) as folder:
+        client, vectors = install(conversations, folder)
+        words = MemoryClient(client.settings, embedder=False, count_recalls=False)
         embedder = client.recaller.embedder
         assert embedder is not None
         for talk in conversations:
             bm25 = Bm25(talk)
             refs = [turn.ref for turn in talk.turns]
             matrix = np.stack([vectors[content_id("m", talk.name, ref)] for ref in refs])
+            late = Late(client, [content_id("m", talk.name, ref) for ref in refs], talk.name)
             for question in talk.questions:
                 if not question.evidence:
                     continue
@@ -147,6 +105,7 @@ def main() -> None:
                 took["embedding"].append(time.perf_counter() - start)
                 dense = [refs[place] for place in np.argsort(-(matrix @ vector), kind="stable")[:DEPTH]]
                 ranked: dict[str, list[str]] = {"bm25": bm25.ranked(question.text), "dense": dense}
+                ranked["late"] = [refs[place] for place in late.ranked(question.text)]
                 for name, memory in (("recall", client), ("recall_keywords", words)):
                     start = time.perf_counter()
                     answer = memory.recall(question.text, agent=talk.name, k=DEPTH, kinds=("message",))

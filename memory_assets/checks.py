@@ -10,6 +10,7 @@ import polars as pl
 
 from memory_assets.partitions import PERSONAS, persona_weeks
 from memory_assets.tables import LAKE_RECORDS
+from memory_assets.vector_weeks import encoder_of
 from memory_assets.tools import Tools
 
 
@@ -17,6 +18,7 @@ def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksD
     """Return a blocking check per lake table: what lies on disk has the record's columns, types, keys and rules."""
     partitions: dict[str, dg.PartitionsDefinition | None] = {
         "consolidated_episodes": None,
+        "fact_history": None,
         "personality_dataset": PERSONAS,
         "episodic_dataset": persona_weeks(weekly),
     }
@@ -52,12 +54,15 @@ def _schema_check(asset: str, partitions: dg.PartitionsDefinition | None) -> dg.
 def embedding_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """Return the checks of the vector tables: keys unique, every text of the week there, vectors of length one."""
     return [
-        _embedding_check(asset, key, weekly)
-        for asset, key in (("message_embeddings", "message_id"), ("episode_embeddings", "episode_id"))
+        _embedding_check("message_embeddings", "message_id", weekly),
+        _embedding_check("episode_embeddings", "episode_id", None),
+        _embedding_check("fact_embeddings", "fact_id", None),
     ]
 
 
-def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition) -> dg.AssetChecksDefinition:
+def _embedding_check(
+    asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition | None
+) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
         name="unique_and_normalised",
@@ -68,17 +73,14 @@ def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition
     def unique_and_normalised(
         context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
     ) -> dg.AssetCheckResult:
-        lance = tools.vectors.open(asset, tools.plugin("embedder").fingerprint)
+        lance = tools.vectors.open(asset, encoder_of(tools, asset).fingerprint)
         if lance is None:
             return dg.AssetCheckResult(passed=True, metadata={"rows": 0})
-        weeks = list(context.partition_keys)
-        found: Any = pl.from_arrow(
-            lance.search()
-            .where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'")
-            .select([key, "vector"])
-            .limit(None)
-            .to_arrow()
-        )
+        rows = lance.search()
+        if weekly is not None:
+            weeks = list(context.partition_keys)
+            rows = rows.where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'")
+        found: Any = pl.from_arrow(rows.select([key, "vector"]).limit(None).to_arrow())
         lengths = (
             found["vector"].arr.eval(pl.element() ** 2).arr.sum() if found.height else pl.Series([], dtype=pl.Float32)
         )

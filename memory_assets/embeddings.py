@@ -9,16 +9,11 @@ import polars as pl
 from memory_assets import reports
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools, by_week
-from plugins.contracts import Embedder
+from memory_assets.vector_weeks import commit_week, encoder_of
 from records.ids import text_hash
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from records.base import Record
-
-CHUNK = 256
-"""Texts embedded between two saves: what a kill in between costs."""
 
 POOL = "lancedb"
 
@@ -33,7 +28,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         kinds={"lancedb", "python"},
         pool=POOL,
         owners=["team:memory"],
-        code_version="1",
+        code_version="2",
     )
     def message_embeddings(
         context: dg.AssetExecutionContext,
@@ -47,31 +42,49 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         raw = dict(by_week(raw_interactions.collect()))
         scored = dict(by_week(scored_interactions.collect()))
         rows = {week: message_rows(raw[week], scored.get(week), tools) for week in raw}
-        return embed_weeks(context, tools, "message_embeddings", MessageEmbeddings, rows)
+        return embed_weeks(context.partition_keys, tools, "message_embeddings", MessageEmbeddings, rows)
 
     @dg.asset(
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
+        group_name="embeddings",
+        kinds={"lancedb", "python"},
+        pool=POOL,
+        owners=["team:memory"],
+        code_version="2",
+    )
+    def episode_embeddings(
+        context: dg.AssetExecutionContext, consolidated_episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    ) -> dg.MaterializeResult:
+        """A vector for every episode that consolidation kept; weeks in which nothing changed are not written."""
+        from records.memory import EpisodeEmbeddings
+
+        rows = {week: episode_rows(part) for week, part in by_week(consolidated_episodes.collect())}
+        weeks = sorted({*rows, *expected_weeks(tools, "episode_embeddings")})
+        return embed_weeks(weeks, tools, "episode_embeddings", EpisodeEmbeddings, rows)
+
+    @dg.asset(
         group_name="embeddings",
         kinds={"lancedb", "python"},
         pool=POOL,
         owners=["team:memory"],
         code_version="1",
     )
-    def episode_embeddings(
-        context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
+    def fact_embeddings(
+        context: dg.AssetExecutionContext, fact_history: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> dg.MaterializeResult:
-        """A vector for every episode of the week."""
-        from records.memory import EpisodeEmbeddings
+        """A vector for every fact of the history; weeks in which nothing changed are not written."""
+        from records.memory import FactEmbeddings
 
-        rows = {week: episode_rows(part) for week, part in by_week(episodes.collect())}
-        return embed_weeks(context, tools, "episode_embeddings", EpisodeEmbeddings, rows)
+        rows = {week: fact_rows(part) for week, part in by_week(fact_history.collect())}
+        weeks = sorted({*rows, *expected_weeks(tools, "fact_embeddings")})
+        return embed_weeks(weeks, tools, "fact_embeddings", FactEmbeddings, rows)
 
-    return [message_embeddings, episode_embeddings]
+    return [message_embeddings, episode_embeddings, fact_embeddings]
 
 
 def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -> pl.DataFrame:
     """Return the week's MessageEmbeddings without embedder, from its snapshot and judgement."""
+    from plugins.terms import term_lists, traits
+
     said = raw.filter(pl.col("role") != "system").sort("session_id", "occurred_at", "turn", "message_id")
     if tools.settings.anonymize_memory:
         from plugins.anonymizing import anonymize_texts
@@ -94,7 +107,7 @@ def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -
         )
     )
     return (
-        said.with_columns(window_text=window())
+        said.with_columns(window_text=window(), terms=term_lists(spoken(said).to_list()), traits=traits())
         .join(judged, on="message_id", how="left", maintain_order="left")
         .with_columns(
             emotion=pl.coalesce("_emotion", pl.lit("neutral")),
@@ -108,6 +121,14 @@ def episode_rows(episodes: pl.DataFrame) -> pl.DataFrame:
     """Return the week's EpisodeEmbeddings without embedder."""
     text = episodes.select(pl.concat_str("title", "summary", separator=". ")).to_series()
     return episodes.rename({"dominant_emotion": "emotion"}).with_columns(text=text, text_hash=hashes(text))
+
+
+def fact_rows(history: pl.DataFrame) -> pl.DataFrame:
+    """Return the week's FactEmbeddings without embedder."""
+    text = history.select(
+        pl.format("{}, {}: {}. {}", "category", pl.col("key").str.replace_all(r"[._]", " "), "value", "quote")
+    ).to_series()
+    return history.with_columns(text=text, text_hash=hashes(text))
 
 
 def spoken(messages: pl.DataFrame) -> pl.Series:
@@ -132,29 +153,32 @@ def hashes(texts: pl.Series) -> pl.Series:
 
 
 def embed_weeks(
-    context: dg.AssetExecutionContext, tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame]
+    weeks: Sequence[str], tools: Tools, kind: str, record: "type[Record]", rows: dict[str, pl.DataFrame]
 ) -> dg.MaterializeResult:
     """Embed and commit week after week; return counts. Weeks without rows are emptied."""
-    embedder: Embedder = tools.plugin("embedder")
+    encoder = encoder_of(tools, kind)
+    maker, dim = encoder.fingerprint, encoder.embedder.dim
     counts = []
-    for week in context.partition_keys:
+    for week in weeks:
         frame = rows.get(week)
         if frame is None:
-            if tools.vectors.open(kind, embedder.fingerprint) is not None:
-                commit_week(tools, kind, record, record.create_empty(), week, embedder)
+            if tools.vectors.open(kind, maker) is not None:
+                commit_week(tools, kind, record, record.create_empty(), week, encoder)
             continue
-        shaped = record.shaped(frame.with_columns(embedder=pl.lit(embedder.fingerprint)))
-        embedded = commit_week(tools, kind, record, shaped, week, embedder)
+        shaped = record.shaped(frame.with_columns(embedder=pl.lit(maker)))
+        embedded = commit_week(tools, kind, record, shaped, week, encoder)
         counts.append({"week": week, "rows": shaped.height, "embedded": embedded})
-    expected = [week for week, frame in rows.items() if frame.height] + expected_weeks(tools, kind)
-    serving = tools.vectors.publish(kind, embedder.fingerprint, embedder.dim, expected)
+    gone = set(weeks) - set(rows)
+    expected = [week for week, frame in rows.items() if frame.height]
+    expected += [week for week in expected_weeks(tools, kind) if week not in gone]
+    serving = tools.vectors.publish(kind, maker, dim, expected)
     counted = pl.DataFrame(counts, schema={"week": pl.String, "rows": pl.Int64, "embedded": pl.Int64})
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": int(counted["rows"].sum()),
             "embedded": int(counted["embedded"].sum()),
-            "embedder": embedder.fingerprint,
-            "dimensions": embedder.dim,
+            "embedder": maker,
+            "dimensions": dim,
             "serving": serving,
             "by_week": reports.table(counted),
         }
@@ -165,45 +189,3 @@ def expected_weeks(tools: Tools, kind: str) -> list[str]:
     """Return the weeks that the table readers use now holds: a new embedder's table must hold them all before they switch."""
     lance = tools.vectors.open(kind)
     return sorted(tools.vectors.weeks(lance)) if lance is not None else []
-
-
-def commit_week(
-    tools: Tools, kind: str, record: "type[Record]", frame: pl.DataFrame, week: str, embedder: Embedder
-) -> int:
-    """Embed what is neither in the table nor in the memo, and replace the week; return the number of texts embedded."""
-    text_column = "window_text" if "window_text" in frame.columns else "text"
-    texts = spoken(frame) if "speaker_name" in frame.columns else frame["text"]
-    wanted = pl.DataFrame({"text_hash": frame["text_hash"], "text": texts}).unique(
-        "text_hash", keep="first", maintain_order=True
-    )
-    known = tools.vectors.week_vectors(kind, embedder.fingerprint, week)
-    missing = wanted.filter(~pl.col("text_hash").is_in(list(known)))
-    remembered = tools.memo.get_vectors(embedder.fingerprint, missing["text_hash"].to_list())
-    known.update(remembered)
-    missing = missing.filter(~pl.col("text_hash").is_in(list(remembered)))
-    for start in range(0, missing.height, CHUNK):
-        part = missing[start : start + CHUNK]
-        vectors = embedder.embed(part["text"].to_list())
-        inputs = part["text_hash"].to_list()
-        tools.memo.put_vectors(embedder.fingerprint, inputs, vectors)
-        known.update(zip(inputs, vectors, strict=True))
-    tools.vectors.replace_week(
-        kind,
-        record,
-        frame,
-        stacked(frame["text_hash"].to_list(), known, embedder.dim),
-        week,
-        embedder.fingerprint,
-        embedder.dim,
-        text_column,
-    )
-    # Committed vectors are remembered by the table itself.
-    tools.memo.drop(embedder.fingerprint, wanted["text_hash"].to_list() if missing.height or remembered else [])
-    return missing.height
-
-
-def stacked(inputs: Sequence[str], known: "dict[str, np.ndarray]", dim: int) -> "np.ndarray":
-    """Return the vectors of the inputs as float32 (n, dim)."""
-    import numpy as np
-
-    return np.stack([known[key] for key in inputs]).astype(np.float32) if inputs else np.zeros((0, dim), np.float32)

@@ -13,8 +13,12 @@ from memory_assets.tools import Tools, by_week
 from plugins.contracts import Spent
 
 
-def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """Return the asset."""
+MOST_REJECTED = 0.5
+"""Share of a language model's proposals that may lack a verbatim quote before the check fails: beyond it the model invents."""
+
+
+def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Return the facts of a week, and the history of all."""
 
     @dg.asset(
         partitions_def=weekly,
@@ -55,7 +59,29 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         )
         return found
 
-    return facts
+    @dg.asset(
+        group_name="memory",
+        kinds={"polars", "parquet"},
+        io_manager_key="lake",
+        owners=["team:memory"],
+        code_version="1",
+    )
+    def fact_history(context: dg.AssetExecutionContext, facts: pl.LazyFrame) -> pl.DataFrame:
+        """Facts of all weeks with their validity: since when, until when, closed by which other."""
+        from plugins.validity import resolve
+
+        stated = facts.collect()
+        history = resolve(stated)
+        context.add_output_metadata(
+            {
+                "statements": stated.height,
+                "facts": history.height,
+                "status": reports.table(history.group_by("status").agg(facts=pl.len()).sort("status")),
+            }
+        )
+        return history
+
+    return [facts, fact_history]
 
 
 def spent_metadata(spent: list[Spent]) -> dict[str, int | float]:
@@ -91,4 +117,15 @@ def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefiniti
         wrong = quoted.filter(~pl.col("text").str.contains(pl.col("quote"), literal=True).fill_null(value=False)).height
         return dg.AssetCheckResult(passed=wrong == 0, metadata={"facts": quoted.height, "not_in_source": wrong})
 
-    return [quotes_are_verbatim]
+    @dg.asset_check(asset="facts", name="few_rejects", blocking=True)
+    def few_rejects(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """At most half of what the extractor proposed was rejected for want of a quote."""
+        event = context.instance.get_latest_materialization_event(dg.AssetKey("facts"))
+        made = event.asset_materialization.metadata if event is not None and event.asset_materialization else {}
+        kept, rejected = (int(str(made[name].value)) if name in made else 0 for name in ("facts", "rejected"))
+        share = rejected / max(kept + rejected, 1)
+        return dg.AssetCheckResult(
+            passed=share <= MOST_REJECTED, metadata={"rejected": rejected, "kept": kept, "share": share}
+        )
+
+    return [quotes_are_verbatim, few_rejects]

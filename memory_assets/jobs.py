@@ -10,9 +10,11 @@ MEMORY = (
     "anonymized_interactions",
     "message_embeddings",
     "facts",
+    "fact_history",
+    "fact_embeddings",
     "episodes",
-    "episode_embeddings",
     "consolidated_episodes",
+    "episode_embeddings",
     "synced_messages",
 )
 """The way of the data from a week's snapshot to its mark as synced."""

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets.partitions import ONE_RUN
+from memory_assets.vector_weeks import encoder_of
 from memory_assets.tools import Tools
 
 
@@ -17,7 +18,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         kinds={"python"},
         owners=["team:memory"],
         code_version="1",
-        deps=["facts", "episode_embeddings", "anonymized_interactions", "message_embeddings"],
+        deps=["fact_embeddings", "episode_embeddings", "anonymized_interactions", "message_embeddings"],
     )
     def synced_messages(
         context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
@@ -30,7 +31,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         done: list[str] = snapshot.filter(pl.col("role") == "system")["message_id"].to_list()
         for week in snapshot["week"].unique().sort():
             embedded = tools.vectors.keys(
-                "message_embeddings", "message_id", week, tools.plugin("embedder").fingerprint
+                "message_embeddings", "message_id", week, encoder_of(tools, "message_embeddings").fingerprint
             )
             mine = snapshot.filter((pl.col("week") == week) & (pl.col("role") != "system"))
             done += mine.filter(pl.col("message_id").is_in(embedded))["message_id"].to_list()

@@ -15,6 +15,7 @@ _WHERE = {
     "scored_interactions": ("records.interactions", "ScoredInteractions"),
     "anonymized_interactions": ("records.interactions", "AnonymizedInteractions"),
     "facts": ("records.memory", "Facts"),
+    "fact_history": ("records.memory", "FactHistory"),
     "episodes": ("records.memory", "Episodes"),
     "consolidated_episodes": ("records.memory", "ConsolidatedEpisodes"),
     "personality_dataset": ("records.training", "DatasetManifest"),

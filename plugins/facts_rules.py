@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from plugins.contracts import FactExtractor, Spent
+from plugins.facts_general import GENERAL
 from records.ids import content_id
 from records.memory import Facts
 
@@ -300,7 +301,7 @@ RULES: tuple[tuple[str, str, bool, float, str], ...] = (
 )
 # What every rule needs to start from: a cheap filter that spares the fifty patterns most of the messages.
 HINT = (
-    r"(?i)\b(?:I|my|our|me|we|mi|mis|nuestr[oa]|soy|vivo|tengo|trabajo|curro|estudio|estoy|voy|vamos|vengo|nac[ií]|odio|detesto|no|"
+    r"(?i)\b(?:I|l|my|our|me|we|mi|mis|nuestr[oa]|soy|vivo|tengo|trabajo|curro|estudio|estoy|voy|vamos|vengo|nac[ií]|odio|detesto|no|"
     r"adopt[ée]|hemos|he|quiero|pienso|planeo|cumpl[oíi]|todos|todas|cada|every|moved|llámame|call|ahora|ya|empec[ée]|empiezo|consegu[ií]|acabo|murió|falleció|nos|resido|ha)\b"
 )
 CORRECTION = re.compile(
@@ -317,17 +318,33 @@ TRAILING = re.compile(r"(?i)[\s,]+(?:too|now|today|anymore|again|so much|a lot|t
 @lru_cache(maxsize=1)
 def compiled() -> tuple[tuple[str, str, bool, float, re.Pattern[str]], ...]:
     """Return the rules with their patterns compiled, which takes 50 ms: not at import."""
-    return tuple(
-        (category, key, stated, confidence, re.compile(pattern, re.MULTILINE))
-        for category, key, stated, confidence, pattern in RULES
-    )
+    particular = [(*rule[:4], re.compile(rule[4], re.MULTILINE)) for rule in RULES]
+    general = [(*rule[:4], re.compile(rule[4], re.MULTILINE | re.IGNORECASE)) for rule in GENERAL]
+    return (*particular, *general)
+
+
+KIN_IN_ENGLISH = {
+    "hermana": "sister", "hermano": "brother", "madre": "mother", "mamá": "mother", "mom": "mother", "mum": "mother", "padre": "father",
+    "papá": "father", "dad": "father", "mujer": "wife", "esposa": "wife", "marido": "husband", "hijo": "son", "hija": "daughter",
+    "novia": "girlfriend", "novio": "boyfriend", "pareja": "partner", "prima": "cousin", "primo": "cousin", "tía": "aunt", "tío": "uncle",
+    "abuela": "grandmother", "grandma": "grandmother", "abuelo": "grandfather", "grandpa": "grandfather", "sobrina": "niece",
+    "sobrino": "nephew", "mejor amiga": "best friend", "mejor amigo": "best friend", "amiga": "friend", "amigo": "friend", "jefa": "boss",
+    "jefe": "boss", "compañera de piso": "roommate", "compañero de piso": "roommate", "vecina": "neighbour", "vecino": "neighbour",
+    "neighbor": "neighbour", "perro": "dog", "perra": "dog", "perrita": "dog", "perrito": "dog", "gato": "cat", "gata": "cat",
+    "gatito": "cat", "gatita": "cat", "loro": "parrot", "hámster": "hamster", "conejo": "rabbit", "caballo": "horse", "puppy": "dog",
+    "kitten": "cat", "padres": "parents", "familia": "family", "trabajo": "job", "casa": "house", "coche": "car", "sueño": "dream",
+}  # fmt: skip
+"""So that what is said of a person once in Spanish and once in English has one key."""
 
 
 class RuleFacts(FactExtractor):
-    """Some fifty rules; what a rule matches is quoted verbatim. Agents' own lines are read, too: they belong to the speaker."""
+    """Some hundred rules, the particular ones first; what a rule matches is quoted verbatim.
+
+    Agents' own lines are read, too: they belong to the speaker. A sentence that asks states nothing.
+    """
 
     name = "rules"
-    version = "1"
+    version = "2"
 
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return Facts; cost is linear in the messages that say something in the first person."""
@@ -341,25 +358,29 @@ class RuleFacts(FactExtractor):
 
     def _of(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         text = message["text"]
-        taken: set[tuple[str, str]] = set()
-        for category, key, stated, confidence, pattern in compiled():
+        taken: list[tuple[int, int]] = []
+        known: set[tuple[str, str]] = set()
+        for place, (category, key, stated, confidence, pattern) in enumerate(compiled()):
             for match in pattern.finditer(text):
+                span = match.span("value")
+                if place >= len(RULES) and any(low < span[1] and span[0] < high for low, high in taken):
+                    continue
                 value = TRAILING.sub("", match["value"].strip(" '\"’,")).removesuffix("'s").removesuffix("’s")
                 if (len(value) < 2 and not value.isdigit()) or (key in ("likes", "dislikes") and PRONOUN.match(value)):
                     continue
                 before = text[max(0, match.start() - 12) : match.start()]
-                if HYPOTHETICAL.search(before):
+                if HYPOTHETICAL.search(before) or _asks(text, match.end()):
                     continue
                 # "ya no trabajo en …" denies what the rule states; rules of denial bring their own word.
-                denied = stated and key not in ("dislikes",) and bool(DENIED.search(before))
+                denied = stated and key != "dislikes" and bool(DENIED.search(before))
                 kin = match.groupdict().get("kin")
-                full = (
-                    key.format(kin=kin.lower()) if kin and "{kin}" in key else (f"{key}.{kin.lower()}" if kin else key)
-                )
-                if (full, value.lower()) in taken:
+                relation = KIN_IN_ENGLISH.get(kin.lower(), kin.lower()) if kin else ""
+                full = key.format(kin=relation) if "{kin}" in key else (f"{key}.{relation}" if kin else key)
+                if (full, value.lower()) in known:
                     continue
-                taken.add((full, value.lower()))
-                sure = min(1.0, confidence + 0.05) if CORRECTION.search(text[: match.start()]) else confidence
+                known.add((full, value.lower()))
+                taken.append(span)
+                corrects = bool(CORRECTION.search(text[: match.start()]))
                 yield fact_row(
                     message,
                     self.fingerprint,
@@ -367,10 +388,17 @@ class RuleFacts(FactExtractor):
                     key=full,
                     value=value,
                     stated=stated and not denied,
-                    confidence=sure,
+                    confidence=min(1.0, confidence + 0.05) if corrects else confidence,
                     quote=match[0].strip(),
-                    subject=kin.lower() if kin and "{kin}" in key else None,
+                    subject=relation if kin and "{kin}" in key else None,
+                    modality="plan" if category == "plan" else "correction" if corrects else "statement",
                 )
+
+
+def _asks(text: str, place: int) -> bool:
+    """Return whether the sentence that ``place`` stands in is a question."""
+    end = re.search(r"[.!?\n]", text[max(0, place - 1) :])
+    return end is not None and end[0] == "?"
 
 
 def fact_row(
@@ -384,6 +412,7 @@ def fact_row(
     confidence: float,
     quote: str,
     subject: str | None = None,
+    modality: str = "statement",
 ) -> dict[str, Any]:
     """Return a row of Facts read from one message."""
     about = subject or message["speaker_id"]
@@ -397,6 +426,7 @@ def fact_row(
         "key": key,
         "value": value,
         "polarity": stated,
+        "modality": modality,
         "confidence": round(confidence, 4),
         "quote": quote,
         "first_mentioned": message["occurred_at"],

@@ -22,6 +22,8 @@ FACT_CATEGORIES = (
     "contact",
     "other",
 )
+FACT_MODALITIES = ("statement", "plan", "correction")
+FACT_STATUSES = ("current", "superseded", "corrected", "denied")
 EPISODE_TYPES = (
     "conversation",
     "disclosure",
@@ -47,12 +49,26 @@ class Facts(Record):
     key = dy.String(description="What is stated, e.g. 'city' or 'sister.name'; one current value per subject and key")
     value = dy.String(min_length=1, description="The stated value")
     polarity = dy.Bool(description="False when it was denied ('I don't like …', 'no longer …')")
+    modality = dy.String(check=one_of(FACT_MODALITIES), description="statement, plan (not yet an event), or correction")
     confidence = dy.Float64(min=0, max=1, description="How sure the extractor is")
     quote = dy.String(min_length=1, description="The words, verbatim from the source message")
     first_mentioned = dy.Datetime(**UTC_TIME, description="When it was said; valid from then on")
     week = dy.String(description="Monday of its week")
     source_message_ids = dy.List(dy.String(), description="The messages it was read from")
     extracted_by = dy.String(description="Fingerprint of the extractor")
+
+
+class FactHistory(Facts):
+    """All facts of all weeks with their validity in time: one row per statement that said something new."""
+
+    status = dy.String(
+        check=one_of(FACT_STATUSES),
+        description="current; superseded by a newer value; corrected (was never true); denied by a later statement",
+    )
+    valid_from = dy.Datetime(**UTC_TIME, description="When it was first said")
+    valid_to = dy.Datetime(**UTC_TIME, nullable=True, description="When another value took its place; null while it is current")
+    superseded_by = dy.String(nullable=True, description="The fact that closed it")
+    mentions = dy.Int64(min=1, description="How often it was said, with the same meaning")
 
 
 class Episodes(Record):
@@ -109,12 +125,14 @@ class MessageEmbeddings(Record):
     importance = dy.Float64(description="Quality of its interaction")
     text = dy.String(description="What was said")
     window_text = dy.String(description="The same with one neighbour on each side, for keyword search")
+    terms = dy.List(dy.Int32(), description="Hashed stems of the speaker's name and the text, in order")
+    traits = dy.Int64(description="Bits: asks, names a time, a number, a name, a reason, a feeling, the speaker")
     text_hash = dy.String(description="Hash of the text that was embedded")
-    embedder = dy.String(description="Fingerprint of the embedder")
+    embedder = dy.String(description="Fingerprints of the embedder and the token embedder")
 
 
 class EpisodeEmbeddings(Record):
-    """One row per episode with its vector."""
+    """One row per episode that consolidation kept, with its vector."""
 
     episode_id = dy.String(primary_key=True, description="Content id of the episode")
     agent_id = dy.String(description="Whose memory it belongs to")
@@ -124,10 +142,39 @@ class EpisodeEmbeddings(Record):
     started_at = dy.Datetime(**UTC_TIME, description="First message")
     turn_first = dy.Int64(description="First turn")
     turn_last = dy.Int64(description="Last turn")
+    type = dy.String(description="conversation, disclosure, conflict, …")
     title = dy.String(description="One line")
+    event = dy.String(description="The sentence that carries it")
+    participants = dy.List(dy.String(), description="Speaker ids")
     emotion = dy.String(description="Dominant emotion")
     importance = dy.Float64(description="How much it deserves to be remembered")
+    is_consolidated = dy.Bool(description="True when it stands for several episodes")
     source_message_ids = dy.List(dy.String(), description="The messages it is made of")
     text = dy.String(description="Title and summary, as embedded")
+    text_hash = dy.String(description="Hash of the text that was embedded")
+    embedder = dy.String(description="Fingerprint of the embedder")
+
+
+class FactEmbeddings(Record):
+    """One row per fact of the history with its vector: a further key to the message it was read from."""
+
+    fact_id = dy.String(primary_key=True, description="Content id of the fact")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    user_id = dy.String(nullable=True, description="The person the session belongs to")
+    week = dy.String(description="Monday of the week it was first said in")
+    subject = dy.String(description="Whom it is about")
+    category = dy.String(description="identity, family, work, …")
+    key = dy.String(description="What is stated")
+    value = dy.String(description="The stated value")
+    polarity = dy.Bool(description="False when it was denied")
+    modality = dy.String(description="statement, plan or correction")
+    status = dy.String(description="current, superseded, corrected or denied")
+    valid_from = dy.Datetime(**UTC_TIME, description="When it was first said")
+    valid_to = dy.Datetime(**UTC_TIME, nullable=True, description="When another value took its place")
+    confidence = dy.Float64(description="How sure the extractor is")
+    mentions = dy.Int64(description="How often it was said")
+    quote = dy.String(description="The words")
+    source_message_ids = dy.List(dy.String(), description="The messages it was read from")
+    text = dy.String(description="Key, value and quote, as embedded")
     text_hash = dy.String(description="Hash of the text that was embedded")
     embedder = dy.String(description="Fingerprint of the embedder")

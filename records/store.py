@@ -124,6 +124,44 @@ class Adapters(Record):
     created_at = dy.Datetime(**UTC_TIME, description="When")
 
 
+class Recalled(Record):
+    """How often a memory was recalled; it decays more slowly for it."""
+
+    memory_id = dy.String(primary_key=True, description="Message, fact or episode")
+    agent_id = dy.String(description="Who recalled it")
+    kind = dy.String(check=one_of(("message", "fact", "episode")), description="message, fact or episode")
+    times = dy.Int64(min=1, description="How often")
+    last_recalled = dy.Datetime(**UTC_TIME, description="When last")
+
+
+class Affinity(Record):
+    """How close a persona is to a person; permanent."""
+
+    user_id = dy.String(primary_key=True, description="The person")
+    persona_id = dy.String(primary_key=True, description="The agent or persona")
+    points = dy.Float64(min=-100, max=100, description="From -100 (enemy) to 100 (devoted)")
+    updated_at = dy.Datetime(**UTC_TIME, description="When it last changed")
+
+
+class Moods(Record):
+    """The mood of an agent within a conversation."""
+
+    session_id = dy.String(primary_key=True, description="Conversation")
+    agent_id = dy.String(description="Whose mood")
+    name = dy.String(min_length=1, description="As in the persona's template")
+    intensity = dy.Float64(min=0, max=1, description="How strong")
+    started_at = dy.Datetime(**UTC_TIME, description="When it began")
+
+
+class SharedMemories(Record):
+    """Memories that an agent decided to share with another; the other recalls them as told."""
+
+    memory_id = dy.String(primary_key=True, description="Message or episode")
+    agent_id = dy.String(primary_key=True, description="With whom it was shared")
+    shared_by = dy.String(description="Whose memory it is")
+    shared_at = dy.Datetime(**UTC_TIME, description="When")
+
+
 STORE_TABLES: tuple[type[Record], ...] = (
     Speakers,
     Sessions,
@@ -134,5 +172,9 @@ STORE_TABLES: tuple[type[Record], ...] = (
     Tombstones,
     Datasets,
     Adapters,
+    Recalled,
+    Affinity,
+    Moods,
+    SharedMemories,
 )
 """Every table of the store; Messages has three more columns there (seq, synced_at, received_at), see resources/store.py."""

@@ -133,6 +133,10 @@ class InteractionStore:
             ).scalar_one()
         )
 
+    def upsert(self, table: sa.Table) -> Any:
+        """Return an insert statement of the store's dialect, which knows ``on_conflict_do_update``."""
+        return self._insert(table)
+
     def _insert(self, table: sa.Table) -> Any:
         from sqlalchemy.dialects import postgresql, sqlite
 

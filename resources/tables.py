@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from records.store import STORE_TABLES, Messages
+from records.store import STORE_TABLES, Messages, Recalled
 
 VERSION_TABLE = "memory_schema_version"
 """Alembic's table, under a name of its own: Dagster's storage in the same database has one, too."""
@@ -55,6 +55,8 @@ def store_metadata() -> sa.MetaData:
                 sa.Column("synced_at", UTCDateTime(), nullable=True),
             ]
         table = sa.Table(name, metadata, *columns, sqlite_autoincrement=record is Messages)
+        if record is Recalled:
+            sa.Index("recalled_by_agent", table.c.agent_id)
         if record is Messages:
             unsynced: dict[str, Any] = {
                 "sqlite_where": sa.text("synced_at IS NULL"),

@@ -1,34 +1,59 @@
-"""Candidates for recall: what the tables and the store offer for a question, within a scope."""
+"""Where the memories of a scope come from: the Lance tables, and the store for what no run has taken in yet.
 
+A scope of up to `WHOLE` messages is read whole, which costs less than one hybrid query of LanceDB and leaves nothing out. A
+larger one is narrowed to the stretches of conversation around what LanceDB finds by meaning and by words.
+"""
+
+import threading
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from plugins.terms import term_lists, traits
 from resources.snapshot import tidy
 from resources.store import InteractionStore
-from resources.vectors import VectorStore, matrix
+from resources.vectors import VectorStore, quoted
+from serving.image import PLAIN, Image, frame_of, image_of
 from serving.scope import Scope
 
+WHOLE = 5_000
+"""Messages of a scope that are read whole: 11 MB, some 20 ms when they are not in the cache."""
+
 NEAREST = 200
-"""Candidates taken from each search; beyond them a rank is of no use to anybody."""
+"""Hits taken from each search of a larger scope."""
+
+STRETCH = 6
+"""Turns on each side of a hit that are read with it."""
+
+CACHE_BYTES = 128 << 20
+"""Images kept in memory; the least recently used go first."""
 
 FRESH = 200
 """Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
 
-COLUMNS = {
-    "message_embeddings": [
-        "message_id",
-        "session_id",
-        "speaker_id",
-        "speaker_name",
-        "occurred_at",
-        "turn",
-        "source_ref",
-        "emotion",
-        "importance",
+NEEDED = [*PLAIN, "traits", "terms"]
+
+DERIVED = {
+    "fact_embeddings": [
+        "fact_id",
+        "user_id",
+        "subject",
+        "category",
+        "key",
+        "value",
+        "polarity",
+        "modality",
+        "status",
+        "valid_from",
+        "valid_to",
+        "confidence",
+        "mentions",
+        "quote",
         "text",
-        "week",
+        "source_message_ids",
     ],
     "episode_embeddings": [
         "episode_id",
@@ -37,82 +62,150 @@ COLUMNS = {
         "turn_first",
         "turn_last",
         "title",
+        "type",
+        "participants",
         "emotion",
         "importance",
-        "source_message_ids",
         "text",
-        "week",
+        "source_message_ids",
     ],
 }
 
 
-def indexed(vectors: VectorStore, kind: str, scope: Scope, question: str, vector: np.ndarray | None) -> pl.DataFrame:
-    """Return the union of the nearest by meaning and by words, with ``semantic`` (cosine, null without vector) and ``keyword``
-    (BM25, 0 if not found by words).
+class Memories:
+    """Reads the tables of one installation, with a cache that a new version of a table makes void."""
 
-    The scan by meaning is exact inside the scope: an approximate index loses more than half of a small scope's best.
-    """
-    lance = vectors.open(kind)
-    columns = COLUMNS[kind]
-    key = columns[0]
-    if lance is None:
-        return pl.DataFrame()
-    by_words = _by_words(lance, scope, question, columns, kind)
-    if vector is None:
-        return by_words.with_columns(semantic=pl.lit(None, pl.Float64))
-    table = (
-        lance.search(vector, vector_column_name="vector")
-        .distance_type("cosine")
-        .where(scope.where(), prefilter=True)
-        .bypass_vector_index()
-        .select([*columns, "_distance"])
-        .limit(NEAREST)
-        .to_arrow()
-    )
-    nearest = _frame(table).with_columns(semantic=1 - pl.col("_distance").cast(pl.Float64)).drop("_distance")
-    missing = by_words.filter(~pl.col(key).is_in(nearest[key].implode()))
-    if missing.height:
-        missing = missing.join(_cosines(lance, key, missing[key].to_list(), vector), on=key, how="left")
-    scores = by_words.select(key, "keyword")
-    found = nearest.join(scores, on=key, how="left").with_columns(pl.col("keyword").fill_null(0.0))
-    return pl.concat([found, missing.select(found.columns)]) if missing.height else found
+    def __init__(self, vectors: VectorStore) -> None:
+        self.vectors = vectors
+        self._cache: OrderedDict[tuple[Any, ...], tuple[int, Any, int]] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+        self._tables: dict[str, Any] = {}
+
+    def table(self, kind: str) -> Any | None:
+        """Return the table that readers use at its newest version, None if there is none, or only one of an earlier layout."""
+        now = self.vectors.current(kind)
+        if now is None:
+            return None
+        with self._lock:
+            lance = self._tables.get(now["table"])
+            if lance is None:
+                lance = self.vectors.open(kind)
+                if lance is None:
+                    return None
+                self._tables[now["table"]] = lance
+            lance.checkout_latest()
+        wanted = NEEDED if kind == "message_embeddings" else DERIVED[kind]
+        return lance if set(wanted) <= set(lance.schema.names) else None
+
+    def maker(self, kind: str) -> str | None:
+        """Return the fingerprint of what made the table that readers use."""
+        now = self.vectors.current(kind)
+        return None if now is None else str(now["embedder"])
+
+    def messages(self, scope: Scope, question: str, vector: np.ndarray | None, pieces: int) -> Image | None:
+        """Return the image of the scope, or of the part of a large one where the question may be answered; None without table.
+
+        Args:
+            vector: The question's; None leaves the vectors unread.
+            pieces: Dimensions of the token vectors, 0 leaves them unread.
+        """
+        lance = self.table("message_embeddings")
+        if lance is None:
+            return None
+        columns = list(NEEDED)
+        columns += ["vector"] if vector is not None else []
+        columns += ["tokens"] if pieces else []
+        key = ("message_embeddings", lance.name, scope, vector is not None, bool(pieces))
+        version = int(lance.version)
+        cached = self._get(key, version)
+        if cached is not None:
+            return cached  # type: ignore[no-any-return]
+        where = scope.where()
+        if lance.count_rows(where) > WHOLE:
+            where = self._narrowed(lance, scope, question, vector)
+            return image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
+        image = image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
+        self._put(key, version, image, image.size)
+        return image
+
+    def derived(self, kind: str, scope: Scope) -> pl.DataFrame:
+        """Return the facts or episodes of a scope with their vectors, empty without table."""
+        lance = self.table(kind)
+        if lance is None:
+            return pl.DataFrame()
+        key, version = (kind, lance.name, scope), int(lance.version)
+        cached = self._get(key, version)
+        if cached is not None:
+            return cached  # type: ignore[no-any-return]
+        table = _fetch(lance, scope.where(), [*DERIVED[kind], "vector"])
+        rows = frame_of(table).sort(DERIVED[kind][0])
+        self._put(key, version, rows, int(rows.estimated_size()))
+        return rows
+
+    def _narrowed(self, lance: Any, scope: Scope, question: str, vector: np.ndarray | None) -> str:
+        """Return the filter for the stretches around the hits of a large scope."""
+        hits = [_by_words(lance, scope, question)]
+        if vector is not None:
+            found = lance.search(vector, vector_column_name="vector").distance_type("cosine").where(scope.where())
+            if any("vector" in index.columns for index in lance.list_indices()):
+                found = found.refine_factor(5)
+            hits.append(found.select(["session_id", "turn", "_distance"]).limit(NEAREST).to_arrow())
+        frames = [frame_of(table).select("session_id", pl.col("turn").cast(pl.Int64)) for table in hits if len(table)]
+        if not frames:
+            return "false"
+        spans: list[str] = []
+        for (session,), part in pl.concat(frames).unique().sort("session_id", "turn").group_by(
+            "session_id", maintain_order=True
+        ):
+            turns = part["turn"].to_list()
+            low = turns[0]
+            for here, following in zip(turns, [*turns[1:], None], strict=True):
+                if following is None or following - here > 2 * STRETCH:
+                    spans.append(
+                        f"(session_id = {quoted(str(session))} AND turn >= {low - STRETCH} AND turn <= {here + STRETCH})"
+                    )
+                    low = following
+        return f"{scope.where()} AND ({' OR '.join(spans)})"
+
+    def _get(self, key: tuple[Any, ...], version: int) -> Any | None:
+        with self._lock:
+            held = self._cache.get(key)
+            if held is None:
+                return None
+            if held[0] != version:
+                self._held -= self._cache.pop(key)[2]
+                return None
+            self._cache.move_to_end(key)
+            return held[1]
+
+    def _put(self, key: tuple[Any, ...], version: int, value: Any, size: int) -> None:
+        with self._lock:
+            if key in self._cache:
+                self._held -= self._cache.pop(key)[2]
+            self._cache[key] = (version, value, size)
+            self._held += size
+            while self._held > CACHE_BYTES and len(self._cache) > 1:
+                self._held -= self._cache.popitem(last=False)[1][2]
 
 
-def _by_words(lance: Any, scope: Scope, question: str, columns: list[str], kind: str) -> pl.DataFrame:
-    text = "window_text" if kind == "message_embeddings" else "text"
+def _fetch(lance: Any, where: str, columns: list[str]) -> pa.Table:
+    return lance.search().where(where).select(columns).limit(None).to_arrow()
+
+
+def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:
     words = [word for word in question.split() if any(c.isalnum() for c in word)][:64]
     if not words:
-        return _frame(lance.search().where("false").select(columns).limit(1).to_arrow()).with_columns(
-            keyword=pl.lit(0.0)
-        )
-    table = (
-        lance.search(" ".join(words), query_type="fts", fts_columns=text)
-        .where(scope.where(), prefilter=True)
-        .select([*columns, "_score"])
-        .limit(NEAREST)
-        .to_arrow()
+        return pa.table({})
+    search = lance.search(" ".join(words), query_type="fts", fts_columns="window_text").where(
+        scope.where(), prefilter=True
     )
-    return _frame(table).with_columns(keyword=pl.col("_score").cast(pl.Float64)).drop("_score")
-
-
-def _cosines(lance: Any, key: str, ids: list[str], vector: np.ndarray) -> pl.DataFrame:
-    listed = ", ".join(f"'{value}'" for value in ids)  # content ids: letters, digits and underscores
-    table = lance.search().where(f"{key} IN ({listed})").select([key, "vector"]).limit(len(ids)).to_arrow()
-    return pl.DataFrame(
-        {key: table[key].to_pylist(), "semantic": (matrix(table["vector"]) @ vector).astype(float)},
-        schema={key: pl.String, "semantic": pl.Float64},
-    )
-
-
-def _frame(table: Any) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    return search.select(["session_id", "turn", "_score"]).limit(NEAREST).to_arrow()
 
 
 FRESH_QUERY = """
-SELECT m.message_id, m.session_id, m.speaker_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.occurred_at, m.turn,
-       m.source_ref, m.emotion, m.text, m.week
+SELECT m.message_id, m.session_id, m.speaker_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at, m.turn,
+       m.source_ref, m.emotion, m.text
 FROM messages m LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
 WHERE m.synced_at IS NULL AND m.role <> 'system' AND m.agent_id = ? {user}
 ORDER BY m.seq DESC LIMIT {limit}
@@ -120,11 +213,43 @@ ORDER BY m.seq DESC LIMIT {limit}
 
 
 def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
-    """Return the newest messages of the scope that no run has taken in yet."""
+    """Return the newest messages of the scope that no run has taken in yet, newest first, with the columns `PLAIN`."""
     user, parameters = (
         ("AND m.user_id = ?", [scope.agent_id, scope.user_id]) if scope.user_id is not None else ("", [scope.agent_id])
     )
-    frame = tidy(store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters))
-    return frame.with_columns(
-        pl.col("emotion").fill_null("neutral"), pl.col("turn").fill_null(0), importance=pl.lit(0.5)
+    rows = store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters)
+    if rows.is_empty():
+        return rows
+    return (
+        tidy(rows)
+        .with_columns(
+            pl.col("emotion").fill_null("neutral"), pl.col("turn").fill_null(0).cast(pl.Int64), importance=pl.lit(0.5)
+        )
+        .select(PLAIN)
     )
+
+
+def fresh_image(rows: pl.DataFrame, known: dict[str, tuple[np.ndarray, np.ndarray]], dim: int, pieces: int) -> Image:
+    """Return the image of messages that stand in no table.
+
+    Args:
+        known: Message id to its vector and token vectors, for those that are embedded already.
+        dim: Dimensions of vectors, 0 for none.
+        pieces: Dimensions of token vectors, 0 for none.
+    """
+    said = rows.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
+    lists = term_lists(said)
+    image = Image(
+        rows,
+        rows.select(traits()).to_series().to_numpy(),
+        lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.int32),
+        lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
+    )
+    none = (np.zeros(dim, np.float32), np.zeros((0, pieces), np.int8))
+    parts = [known.get(key, none) for key in rows["message_id"]]
+    if dim:
+        image.vectors = np.stack([part[0] for part in parts])
+    if pieces:
+        image.pieces = np.concatenate([part[1] for part in parts])
+        image.piece_ends = np.cumsum([len(part[1]) for part in parts])
+    return image

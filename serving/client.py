@@ -1,6 +1,5 @@
 """The Python client of a bot: remember, recall, context, forget, trace, without a server and without the orchestrator."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,22 +8,29 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from plugins.contracts import Embedder, SourceOptions
+from plugins.contracts import Embedder, SourceOptions, TokenEmbedder
 from plugins.lexicon import language
 from plugins.persona import system_prompt
 from plugins.sources.normalise import normalise
 from records.errors import MemoryAssetsError, PluginError, StoreError
 from records.ids import content_id
-from records.memory import Facts
+from records.memory import FactEmbeddings
 from resources.settings import Settings, load_settings
 from resources.sync import SyncState
+from serving.access import Access
 from serving.capture import Erased, ImportSummary, import_target
 from serving.context import Context, render
 from serving.erasure import Forgotten, forget
 from serving.installation import Installation
-from serving.recall import Recalled, Recaller
+from serving.recall import KINDS, Filters, Recalled, Recaller
 from serving.scope import Scope
 from serving.trace import Traced, trace
+
+
+FACT_COLUMNS = [
+    "fact_id", "user_id", "subject", "category", "key", "value", "polarity", "modality", "status", "valid_from", "valid_to", "confidence",
+    "mentions", "quote", "source_message_ids",
+]  # fmt: skip
 
 
 class MemoryClient(Installation):
@@ -33,10 +39,18 @@ class MemoryClient(Installation):
     Args:
         settings: Default: from `memory.toml` and the environment.
         embedder: Use this one instead of the settings' (tests); False: none, words alone.
+        count_recalls: Whether what is recalled is counted, and stays longer for it.
     """
 
-    def __init__(self, settings: Settings | None = None, *, embedder: Embedder | bool | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        embedder: Embedder | bool | None = None,
+        count_recalls: bool = True,
+    ) -> None:
         super().__init__(settings or load_settings())
+        self._count = count_recalls
         self._embedder = embedder
         self._notes: list[str] = []
 
@@ -51,7 +65,27 @@ class MemoryClient(Installation):
                 embedder = self.registry.create("embedder")
             except PluginError as error:
                 self._notes.append(str(error))
-        return Recaller(self.store, self.vectors, embedder)
+        tokens: TokenEmbedder | None = None
+        if embedder is not None:
+            try:
+                tokens = self.registry.create("tokens")
+                tokens.dim  # noqa: B018 - a missing package shows here, and recall does without
+            except PluginError as error:
+                tokens = None
+                self._notes.append(str(error))
+        return Recaller(self.store, self.vectors, embedder, tokens, self.access if self._count else None)
+
+    @cached_property
+    def access(self) -> Access:
+        """Return what counts recalls."""
+        return Access(self.store)
+
+    def close(self) -> None:
+        """Write what is still to be written, and give the connections back."""
+        if "access" in self.__dict__:
+            self.access.flush()
+        if "store" in self.__dict__:
+            self.store.close()
 
     # -- capture --------------------------------------------------------------------------------------------------
 
@@ -201,28 +235,50 @@ class MemoryClient(Installation):
         agent: str,
         user: str | None = None,
         k: int = 10,
-        kinds: Sequence[str] = ("message", "episode"),
+        kinds: Sequence[str] = KINDS,
         emotion: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        session: str | None = None,
+        participants: Sequence[str] | None = None,
+        min_importance: float = 0.0,
         now: datetime | None = None,
     ) -> Recalled:
-        """Return the ``k`` best memories of an agent (and user), each with score, shares, reason and sources."""
-        answer = self.recaller.recall(question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now)
+        """Return the ``k`` best memories of an agent (and user), each with score, shares, reason and sources.
+
+        Args:
+            kinds: message, fact, episode: any of them.
+            emotion: Current emotion, which memories of the same emotion match.
+            since, until, session, participants, min_importance: Leave out what is not of that time, conversation, speakers,
+                importance.
+            now: What ages and "last week" count from; default the current time.
+
+        Raises:
+            MemoryAssetsError: a kind that does not exist, or a time without time zone.
+        """
+        wrong = [kind for kind in kinds if kind not in KINDS]
+        if wrong:
+            raise MemoryAssetsError(f"no such kind of memory: {', '.join(wrong)}; kinds are {', '.join(KINDS)}")
+        if any(moment is not None and moment.tzinfo is None for moment in (since, until, now)):
+            raise MemoryAssetsError("since, until and now need a time zone, e.g. datetime.now(UTC)")
+        filters = Filters(since, until, session, participants, min_importance)
+        answer = self.recaller.recall(
+            question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
+        )
         answer.notes[:0] = self._notes
         return answer
 
-    def facts(self, *, agent: str, user: str | None = None) -> pl.DataFrame:
-        """Return the current facts of a scope, newest first: one per subject and key, except likes and the like, which add up."""
-        frame = self.lake.read("facts", Facts).filter(pl.col("agent_id") == agent)
-        if user is not None:
-            frame = frame.filter(pl.col("user_id") == user)
-        several = pl.col("category").is_in(["like", "dislike", "plan", "possession", "routine", "health"])
-        return (
-            frame.collect()
-            .with_columns(_value=pl.when(several).then(pl.col("value").str.to_lowercase()).otherwise(pl.lit("")))
-            .sort("first_mentioned", "confidence", "fact_id", descending=[True, True, False])
-            .unique(["user_id", "subject", "key", "_value"], keep="first", maintain_order=True)
-            .drop("_value")
-        )
+    def facts(self, *, agent: str, user: str | None = None, history: bool = False) -> pl.DataFrame:
+        """Return the current facts of a scope, newest first; with ``history`` also those that do not hold any more.
+
+        Columns: fact_id, subject, category, key, value, polarity, modality, status, valid_from, valid_to, confidence, mentions,
+        quote, source_message_ids.
+        """
+        rows = self.recaller.memories.derived("fact_embeddings", Scope(agent, user))
+        if rows.is_empty():
+            return pl.DataFrame(schema={name: FactEmbeddings.polars_schema()[name] for name in FACT_COLUMNS})
+        found = rows.select(FACT_COLUMNS).sort("valid_from", "fact_id", descending=[True, False])
+        return found if history else found.filter(pl.col("status") == "current")
 
     def context(
         self,
@@ -299,8 +355,3 @@ class MemoryClient(Installation):
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""
         return trace(self.store, self.lake, self.vectors, message_id)
-
-    def close(self) -> None:
-        """Give the store's connections back."""
-        with contextlib.suppress(KeyError):
-            self.__dict__["store"].close()

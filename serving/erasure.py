@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
-from records.memory import ConsolidatedEpisodes, Episodes, Facts
+from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts
 from records.training import DatasetManifest
 from resources.keys import Keys
 from resources.lake import Lake
@@ -23,6 +23,7 @@ LAKE_TABLES = {
     "scored_interactions": ScoredInteractions,
     "anonymized_interactions": AnonymizedInteractions,
     "facts": Facts,
+    "fact_history": FactHistory,
     "episodes": Episodes,
     "consolidated_episodes": ConsolidatedEpisodes,
     "personality_dataset": DatasetManifest,
@@ -68,6 +69,8 @@ def forget(
     dropped = _from_lake(lake, ids, done)
     done.removed["message_embeddings"] = vectors.delete("message_embeddings", "message_id", ids)
     done.removed["episode_embeddings"] = vectors.delete("episode_embeddings", "episode_id", dropped["episodes"])
+    done.removed["fact_embeddings"] = vectors.delete("fact_embeddings", "fact_id", sorted(set(dropped["facts"])))
+    _forget_use(store, [*ids, *dropped["episodes"], *dropped["facts"]])
     _from_training(store, home, dropped["dataset_samples"], dropped["personas"], done)
     with store.writer.begin() as connection:
         feedback = store.meta.tables["feedback"]
@@ -87,9 +90,23 @@ def forget(
     return done
 
 
+def _forget_use(store: InteractionStore, memories: list[str]) -> None:
+    """Drop what is known of how often the memories were recalled, and with whom they were shared."""
+    with store.writer.begin() as connection:
+        for name in ("recalled", "shared_memories"):
+            table = store.meta.tables[name]
+            for batch in chunks(memories):
+                connection.execute(sa.delete(table).where(table.c.memory_id.in_(batch)))
+
+
 def _from_lake(lake: Lake, ids: list[str], done: Forgotten) -> dict[str, list[str]]:
     """Drop every row that leads to one of the messages; return the ids of dropped episodes, samples and personas."""
-    dropped: dict[str, list[str]] = {"episodes": [], "dataset_samples": [], "personas": []}
+    dropped: dict[str, list[str]] = {
+        "episodes": [],
+        "facts": [],
+        "dataset_samples": [],
+        "personas": [],
+    }
     gone = pl.Series(ids)
     for asset, record in LAKE_TABLES.items():
         for partition in lake.partitions(asset):
@@ -104,6 +121,8 @@ def _from_lake(lake: Lake, ids: list[str], done: Forgotten) -> dict[str, list[st
             done.removed[asset] = done.removed.get(asset, 0) + out.height
             if asset in ("episodes", "consolidated_episodes"):
                 dropped["episodes"] += out["episode_id"].to_list()
+            if asset in ("facts", "fact_history"):
+                dropped["facts"] += out["fact_id"].to_list()
             if asset.endswith("_dataset"):
                 dropped["dataset_samples"] += out["content_hash"].to_list()
                 dropped["personas"].append(partition.partition("|")[0])

@@ -1,4 +1,8 @@
-"""Recall: what an agent remembers of a question, ranked by named features, each with its share and a reason in words."""
+"""Recall: what an agent remembers of a question, ranked by named features, each with its share and a reason in words.
+
+The question is compared with every message of its scope; facts and episodes lead back to messages: a fact is a further key to the
+message it was read from, an episode is found through what was said in it.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,35 +13,31 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plugins.contracts import Embedder
-from plugins.lexicon import STOP_WORDS
-from records.ids import text_hash
+from plugins.contracts import Embedder, TokenEmbedder
+from plugins.decay import strength
+from plugins.encoding import Encoder
+from plugins.lexicon import language
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
-from serving.candidates import fresh, indexed
+from serving.access import Access
+from serving.candidates import Memories, fresh, fresh_image
+from serving.derived import Derived, derived_memories, fact_fit
+from serving.features import Asked, features, read
+from serving.image import Image, joined
+from serving.ranking import Ranked, rank, reason
 from serving.scope import Scope
+from serving.standing import standing
 
-WEIGHTS = {
-    "semantic": 1.0,
-    "keyword": 0.5,
-    "window": 0.4,
-    "words": 0.8,
-    "speaker": 0.25,
-    "recency": 0.05,
-    "importance": 0.05,
-    "emotion": 0.1,
-}
-"""What a standard deviation (semantic, keyword, window) or a full value (the others) adds to a score.
-
-keyword is BM25 over a message with its neighbours, words the share of the question's words that the message itself says.
-"""
-
-EPISODE_HANDICAP = 0.5
-"""Standard deviations that an episode must be better than a message: the message says it in its own words."""
-
-HALF_LIFE_DAYS = 30.0
 LONGEST_QUESTION = 2_000
+"""Characters of a question that are used."""
+
 CACHED_VECTORS = 2_000
+"""Vectors of fresh messages that are kept in memory."""
+
+EMBED_AT_ONCE = 8
+"""Fresh messages that one question may embed; the others are found by words until the next question or the next run."""
+
+KINDS = ("message", "fact", "episode")
 
 
 @dataclass
@@ -45,9 +45,11 @@ class Memory:
     """One recalled memory.
 
     Attributes:
+        kind: message, fact or episode.
         shares: Feature to its part of the score; they sum to it.
         reason: The strongest features in words.
         source_ids: Messages it leads back to.
+        facts: What is known from a message, as "key: value".
     """
 
     id: str
@@ -63,6 +65,8 @@ class Memory:
     session_id: str
     source_ids: list[str]
     source_ref: str | None = None
+    importance: float = 0.0
+    facts: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -73,17 +77,65 @@ class Recalled:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Filters:
+    """What of a scope may be returned.
+
+    Attributes:
+        since, until: Time of saying, from and before.
+        session: Only this conversation.
+        participants: Only what these speakers said, or took part in.
+        min_importance: From 0 to 1.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    session: str | None = None
+    participants: Sequence[str] | None = None
+    min_importance: float = 0.0
+
+    def mask(self, rows: pl.DataFrame) -> np.ndarray:
+        """Return which messages pass, bool (n,)."""
+        wanted = pl.lit(value=True)
+        if self.since is not None:
+            wanted &= pl.col("occurred_at") >= self.since
+        if self.until is not None:
+            wanted &= pl.col("occurred_at") < self.until
+        if self.session is not None:
+            wanted &= pl.col("session_id") == self.session
+        if self.participants is not None:
+            wanted &= pl.col("speaker_id").is_in(list(self.participants)) | pl.col("speaker_name").is_in(
+                list(self.participants)
+            )
+        if self.min_importance > 0:
+            wanted &= pl.col("importance") >= self.min_importance
+        return rows.select(pl.lit(value=True) & wanted).to_series().to_numpy() if rows.height else np.zeros(0, bool)
+
+
 class Recaller:
     """Answers questions from the tables and the store of one installation.
 
-    Cost: an exact scan inside the scope by meaning, a look-up by words, and a few hundred candidates in memory.
+    Cost: linear in the messages of the scope up to `candidates.WHOLE`, constant from there on but for LanceDB's own search.
     """
 
-    def __init__(self, store: InteractionStore, vectors: VectorStore, embedder: Embedder | None) -> None:
+    def __init__(
+        self,
+        store: InteractionStore,
+        vectors: VectorStore,
+        embedder: Embedder | None,
+        tokens: TokenEmbedder | None = None,
+        access: Access | None = None,
+    ) -> None:
         self.store = store
-        self.vectors = vectors
-        self.embedder = embedder
-        self._fresh_vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.memories = Memories(vectors)
+        self.encoder = None if embedder is None else Encoder(embedder, tokens)
+        self.access = access
+        self._fresh: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """Return the embedder, None when recall works on words alone."""
+        return None if self.encoder is None else self.encoder.embedder
 
     def recall(
         self,
@@ -91,210 +143,172 @@ class Recaller:
         scope: Scope,
         *,
         k: int = 10,
-        kinds: Sequence[str] = ("message", "episode"),
+        kinds: Sequence[str] = KINDS,
         emotion: str | None = None,
         now: datetime | None = None,
+        filters: Filters | None = None,
     ) -> Recalled:
         """Return the ``k`` best memories of the scope.
 
         Args:
             question: Any text; an empty one remembers nothing and says so.
-            kinds: message, episode, or both.
+            kinds: message, fact, episode: any of them.
             emotion: Current emotion, which memories of the same emotion match.
-            now: For recency; default the current time.
+            now: What ages and "last week" count from; default the current time.
         """
-        answer = Recalled()
-        asked = question.strip()
-        if not asked:
-            answer.notes.append("the question is empty")
+        answer, filters = Recalled(), filters or Filters()
+        moment = now or datetime.now(UTC)
+        asked = self.asked(question, moment, answer.notes)
+        if asked is None:
             return answer
-        if len(asked) > LONGEST_QUESTION:
-            answer.notes.append(f"only the first {LONGEST_QUESTION} characters of the question were used")
-            asked = asked[:LONGEST_QUESTION]
-        vector = self._question_vector(asked, answer.notes)
-        frames = []
-        if "message" in kinds:
-            frames.append(self._messages(asked, scope, vector))
-        if "episode" in kinds:
-            frames.append(self._episodes(asked, scope, vector))
-        frames = [frame for frame in frames if frame.height]
-        if not frames:
+        image = self.image(scope, asked, answer.notes)
+        if image is None or not len(image):
             answer.notes.append("nothing is remembered in this scope yet")
             return answer
-        ranked = rank(frames, asked, emotion, now or datetime.now(UTC))
-        answer.memories = [_memory(row) for row in ranked.head(k).to_dicts()]
+        found = features(image, asked)
+        facts = self._derived("fact_embeddings", scope, image, asked)
+        episodes = self._derived("episode_embeddings", scope, image, asked) if "episode" in kinds else None
+        if facts is not None:
+            found["fact"] = fact_fit(facts, len(image))
+        self._by_hand(found, image, scope, emotion, moment)
+        ranked = rank(found)
+        scores = ranked.scores + standing(image, asked)
+        scores = np.where(filters.mask(image.rows), scores, -np.inf)
+        memories: list[Memory] = []
+        if "message" in kinds:
+            memories += _messages(image, ranked, scores, facts, k)
+        shown = {memory.id for memory in memories}
+        for kind, derived in (("fact", facts), ("episode", episodes)):
+            if kind in kinds and derived is not None:
+                memories += [
+                    Memory(**made)
+                    for made in derived_memories(kind, derived, image, scores, k)
+                    if kind == "episode" or not shown.issuperset(made["source_ids"])
+                ]
+        memories.sort(key=lambda memory: (-memory.score, memory.kind, memory.id))
+        answer.memories = memories[:k]
+        if self.access is not None:
+            self.access.recalled(scope.agent_id, [(memory.kind, memory.id) for memory in answer.memories], moment)
         return answer
 
-    def _question_vector(self, question: str, notes: list[str]) -> np.ndarray | None:
-        if self.embedder is None:
+    def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
+        """Return the question with what can be searched by, None for an empty one."""
+        text = question.strip()
+        if not text:
+            notes.append("the question is empty")
+            return None
+        if len(text) > LONGEST_QUESTION:
+            notes.append(f"only the first {LONGEST_QUESTION} characters of the question were used")
+            text = text[:LONGEST_QUESTION]
+        asked = read(text, now)
+        if not asked.terms:
+            notes.append("the question has no words")
+        if self.encoder is None:
             notes.append("no embedder: found by words alone")
-            return None
-        current = self.vectors.current("message_embeddings")
-        if current is not None and current["embedder"] != self.embedder.fingerprint:
+            return asked
+        maker = self.memories.maker("message_embeddings")
+        if maker is not None and maker.split("+")[0] != self.encoder.embedder.fingerprint:
             notes.append("the embedder has changed and its table is not complete: found by words alone")
-            return None
-        return self.embedder.embed_query(question)
+            return asked
+        asked.vector = self.encoder.embedder.embed_query(text)
+        late = self.encoder.late
+        if late is not None and (maker is None or maker == self.encoder.fingerprint):
+            spoken = pl.DataFrame({"text": [text]}).select(language(pl.col("text"))).item()
+            if spoken in (*late.languages, "und"):
+                asked.pieces = late.embed_query(text)
+        return asked
 
-    def _messages(self, question: str, scope: Scope, vector: np.ndarray | None) -> pl.DataFrame:
-        found = indexed(self.vectors, "message_embeddings", scope, question, vector)
+    def image(self, scope: Scope, asked: Asked, notes: list[str]) -> Image | None:
+        """Return what is known of the scope: the tables' messages and the fresh ones."""
+        late = self.encoder.late if self.encoder is not None and asked.pieces is not None else None
+        pieces = late.dim if late is not None else 0
+        image = self.memories.messages(scope, asked.text, asked.vector, pieces)
         new = fresh(self.store, scope)
-        if found.height:
-            new = new.filter(~pl.col("message_id").is_in(found["message_id"].implode()))
-        if new.height:
-            said = [f"{name}: {text}" for name, text in new.select("speaker_name", "text").iter_rows()]
-            new = new.with_columns(
-                keyword=pl.Series(_overlap(question, said, found)),
-                semantic=pl.Series(self._similarities(said, vector), dtype=pl.Float64),
+        if image is not None and len(image) and new.height:
+            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
+        if not new.height:
+            return image
+        dim = len(asked.vector) if asked.vector is not None else 0
+        added = fresh_image(new, self._embedded(new, dim, pieces), dim, pieces)
+        return added if image is None or not len(image) else joined(image, added)
+
+    def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""
+        if not dim or self.encoder is None:
+            return {}
+        late = self.encoder.late
+        unknown = rows.filter(~pl.col("message_id").is_in(list(self._fresh))).head(EMBED_AT_ONCE)
+        if unknown.height:
+            said = unknown.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
+            tokens = late.embed(said) if late is not None else [np.zeros((0, 0), np.int8)] * len(said)
+            vectors = self.encoder.embedder.embed(said)
+            self._fresh.update(zip(unknown["message_id"], zip(vectors, tokens, strict=True), strict=True))
+        while len(self._fresh) > CACHED_VECTORS:
+            self._fresh.popitem(last=False)
+        none = np.zeros((0, pieces), np.int8)
+        return {
+            key: (self._fresh[key][0], self._fresh[key][1] if pieces else none)
+            for key in rows["message_id"]
+            if key in self._fresh
+        }
+
+    def _derived(self, kind: str, scope: Scope, image: Image, asked: Asked) -> Derived | None:
+        rows = self.memories.derived(kind, scope)
+        return Derived.of(rows, image, asked) if rows.height else None
+
+    def _by_hand(
+        self, found: dict[str, np.ndarray], image: Image, scope: Scope, emotion: str | None, now: datetime
+    ) -> None:
+        """Add the features whose weights are set by hand."""
+        importance = image.rows["importance"].to_numpy().astype(np.float64)
+        age = (np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us") - image.times) / np.timedelta64(1, "D")
+        counts = self.access.counts(scope.agent_id) if self.access is not None else {}
+        used = (
+            np.array([counts.get(key, (0, 0.0))[0] for key in image.rows["message_id"]], dtype=np.float64)
+            if counts
+            else np.zeros(len(image))
+        )
+        found["recency"] = strength(np.maximum(age, 0.0), importance, used)
+        found["importance"] = importance
+        found["use"] = np.log1p(used)
+        if emotion is not None:
+            found["emotion"] = (image.rows["emotion"] == emotion).to_numpy().astype(np.float64)
+
+
+def _messages(image: Image, ranked: Ranked, scores: np.ndarray, facts: Derived | None, k: int) -> list[Memory]:
+    """Return the best messages, ties the newest first."""
+    order = np.lexsort((image.rows["message_id"].to_numpy(), -image.times.astype(np.int64), -scores))
+    made = []
+    for place in order[:k]:
+        if not np.isfinite(scores[place]):
+            break
+        row = image.rows.row(int(place), named=True)
+        shares = ranked.of(int(place))
+        rest = float(scores[place] - ranked.scores[place])
+        if abs(rest) >= 5e-5:
+            shares["standing"] = round(rest, 4)
+        made.append(
+            Memory(
+                id=row["message_id"],
+                kind="message",
+                text=row["text"],
+                score=round(float(scores[place]), 4),
+                shares=shares,
+                reason=reason({name: value for name, value in shares.items() if name != "standing"}),
+                speaker=row["speaker_name"],
+                occurred_at=row["occurred_at"],
+                turn=int(row["turn"]),
+                emotion=row["emotion"],
+                session_id=row["session_id"],
+                source_ids=[row["message_id"]],
+                source_ref=row["source_ref"],
+                importance=float(row["importance"]),
+                facts=facts.known_from(int(place)) if facts is not None else [],
             )
-            found = pl.concat([found, new.select(found.columns)], how="vertical_relaxed") if found.height else new
-        if found.is_empty():
-            return found
-        return found.select(
-            pl.col("message_id").alias("id"),
-            pl.lit("message").alias("kind"),
-            "session_id",
-            pl.col("speaker_name").alias("speaker"),
-            "occurred_at",
-            pl.col("turn").cast(pl.Int64),
-            "source_ref",
-            "emotion",
-            pl.col("importance").cast(pl.Float64),
-            "text",
-            "semantic",
-            "keyword",
-            pl.concat_list("message_id").alias("source_ids"),
         )
-
-    def _episodes(self, question: str, scope: Scope, vector: np.ndarray | None) -> pl.DataFrame:
-        found = indexed(self.vectors, "episode_embeddings", scope, question, vector)
-        if found.is_empty():
-            return found
-        return found.select(
-            pl.col("episode_id").alias("id"),
-            pl.lit("episode").alias("kind"),
-            "session_id",
-            pl.lit(None, pl.String).alias("speaker"),
-            pl.col("started_at").alias("occurred_at"),
-            pl.col("turn_first").cast(pl.Int64).alias("turn"),
-            pl.lit(None, pl.String).alias("source_ref"),
-            "emotion",
-            pl.col("importance").cast(pl.Float64),
-            "text",
-            "semantic",
-            "keyword",
-            pl.col("source_message_ids").alias("source_ids"),
-        )
-
-    def _similarities(self, texts: list[str], vector: np.ndarray | None) -> list[float | None]:
-        """Return cosines of texts that no run has embedded yet; their vectors are kept in this process."""
-        if vector is None or self.embedder is None:
-            return [None] * len(texts)
-        keys = [text_hash(text) for text in texts]
-        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._fresh_vectors}
-        if unknown:
-            for key, row in zip(unknown, self.embedder.embed(list(unknown.values())), strict=True):
-                self._fresh_vectors[key] = row
-        cosines: list[float | None] = [float(self._fresh_vectors[key] @ vector) for key in keys]
-        while len(self._fresh_vectors) > CACHED_VECTORS:
-            self._fresh_vectors.popitem(last=False)
-        return cosines
+    return made
 
 
-def rank(frames: list[pl.DataFrame], question: str, emotion: str | None, now: datetime) -> pl.DataFrame:
-    """Return the candidates with their shares, best first; semantic and keyword scores are standardised over the candidates."""
-    found = pl.concat(frames, how="vertical_relaxed")
-    names = {word.strip("?¿!¡.,;:'\"").removesuffix("'s").removesuffix("’s") for word in question.split()}
-    age = (pl.lit(now) - pl.col("occurred_at")).dt.total_seconds().clip(lower_bound=0) / 86_400
-    named = (
-        pl.col("speaker")
-        .str.split(" ")
-        .list.first()
-        .is_in(sorted(name for name in names if name[:1].isupper()))
-        .fill_null(value=False)
-    )
-    found = _with_window(found)
-    features: dict[str, Any] = {
-        "window": _standardised("_window"),
-        "words": pl.Series(said_share(question, found["text"].to_list())),
-        "semantic": _standardised("semantic"),
-        "keyword": _standardised("keyword"),
-        "speaker": named.cast(pl.Float64),
-        "recency": 0.5 ** (age / HALF_LIFE_DAYS),
-        "importance": pl.col("importance"),
-        "emotion": (pl.col("emotion") == emotion).cast(pl.Float64) if emotion else pl.lit(0.0),
-    }
-    shares = [(WEIGHTS[name] * value).alias(f"s_{name}") for name, value in features.items()]
-    scored = found.with_columns(shares).with_columns(
-        s_kind=pl.when(pl.col("kind") == "episode").then(-EPISODE_HANDICAP).otherwise(0.0)
-    )
-    scored = scored.with_columns(score=pl.sum_horizontal(pl.col("^s_.*$")))
-    return scored.sort("score", "occurred_at", "id", descending=[True, True, False])
-
-
-def _with_window(found: pl.DataFrame) -> pl.DataFrame:
-    """Return the candidates with the better cosine of the turns before and after; a turn whose neighbour fits is likely meant, too.
-
-    A neighbour that is no candidate counts as the worst candidate does.
-    """
-    said = found.filter(pl.col("kind") == "message").group_by("session_id", "turn").agg(_c=pl.col("semantic").max())
-    beside = found
-    for step, name in ((1, "_next"), (-1, "_previous")):
-        moved = said.select("session_id", (pl.col("turn") - step).alias("turn"), pl.col("_c").alias(name))
-        beside = beside.join(moved, on=["session_id", "turn"], how="left", maintain_order="left")
-    window = pl.max_horizontal("_next", "_previous").fill_null(pl.col("semantic").min())
-    return beside.with_columns(_window=pl.when(pl.col("kind") == "message").then(window)).drop("_next", "_previous")
-
-
-def _standardised(column: str) -> pl.Expr:
-    value = pl.col(column)
-    return ((value - value.mean()) / pl.max_horizontal(value.std().fill_null(0.0), pl.lit(1e-6))).fill_null(0.0)
-
-
-def said_share(question: str, texts: list[str]) -> list[float]:
-    """Return the share of the question's words (function words only if it has no others) that each text says."""
-    wanted = {word for word in _words(question) if word not in STOP_WORDS} or set(_words(question))
-    return [len(wanted & set(_words(text))) / max(len(wanted), 1) for text in texts]
-
-
-def _overlap(question: str, texts: list[str], found: pl.DataFrame) -> list[float]:
-    """Return keyword scores of fresh texts on the scale of the index: the share of the question's words, of its best score."""
-    best = found["keyword"].max() if found.height else None
-    top = float(best) if isinstance(best, float) and best > 0 else 1.0
-    return [top * share for share in said_share(question, texts)]
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in "".join(c if c.isalnum() else " " for c in text.lower()).split() if word]
-
-
-REASONS = {
-    "semantic": "close in meaning",
-    "keyword": "shares words",
-    "window": "its neighbours fit",
-    "words": "says the words itself",
-    "speaker": "said by whom you ask about",
-    "recency": "recent",
-    "importance": "important",
-    "emotion": "same emotion",
-    "kind": "an episode",
-}
-
-
-def _memory(row: dict[str, Any]) -> Memory:
-    shares = {name.removeprefix("s_"): round(value, 4) for name, value in row.items() if name.startswith("s_")}
-    strongest = sorted((name for name, value in shares.items() if value > 0.02), key=lambda name: -shares[name])
-    return Memory(
-        id=row["id"],
-        kind=row["kind"],
-        text=row["text"],
-        score=round(row["score"], 4),
-        shares=shares,
-        reason=", ".join(REASONS[name] for name in strongest[:3]) or "nothing better is known",
-        speaker=row["speaker"],
-        occurred_at=row["occurred_at"],
-        turn=row["turn"],
-        emotion=row["emotion"],
-        session_id=row["session_id"],
-        source_ids=list(row["source_ids"]),
-        source_ref=row["source_ref"],
-    )
+def memory_dict(memory: Memory) -> dict[str, Any]:
+    """Return a memory as plain data, times in ISO form."""
+    return {**memory.__dict__, "occurred_at": memory.occurred_at.isoformat()}

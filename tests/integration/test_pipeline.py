@@ -50,7 +50,7 @@ def same(one: Settings, other: Settings) -> None:
     left, right = lake_bytes(one), lake_bytes(other)
     assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name]] == []
-    for kind in ("message_embeddings", "episode_embeddings"):
+    for kind in ("message_embeddings", "episode_embeddings", "fact_embeddings"):
         assert lance_rows(one, kind).equals(lance_rows(other, kind)), kind
 
 
@@ -111,7 +111,7 @@ def test_unchanged_weeks_embed_nothing_and_commit_nothing(settings: Settings) ->
         for e in result.get_asset_materialization_events()
         if "embedded" in e.materialization.metadata
     }
-    assert embedded == {"message_embeddings": 0, "episode_embeddings": 0}
+    assert embedded == {"message_embeddings": 0, "episode_embeddings": 0, "fact_embeddings": 0}
     assert Tools(settings).vectors.open("message_embeddings").version == version
     late = [
         row | {"text": "something new"} for row in message_rows(1, start=MONDAY + timedelta(days=2), session="late")

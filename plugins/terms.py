@@ -1,0 +1,139 @@
+"""What the words of a message say, ready to be searched: hashed stems, and traits such as "asks", "names a time".
+
+Both are made once, when a message is embedded, and are stored beside its vector.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+import polars as pl
+
+from plugins.lexicon import STOP_WORDS, language
+
+WORD = re.compile(r"\w+")
+
+TRAITS: dict[str, str] = {
+    "question": r"\?\s*(?:\[image|$)",
+    "time": (
+        r"(?i)\b(?:yesterday|today|tomorrow|tonight|last|next|ago|weeks?|weekend|months?|years?|summer|winter|spring|fall|autumn|"
+        r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|june|july|august|september|"
+        r"october|november|december|recently|since|morning|evening|soon|(?:19|20)\d\d|\d+(?:th|st|nd|rd)|ayer|hoy|mañana|anoche|"
+        r"semanas?|mes(?:es)?|años?|verano|invierno|primavera|otoño|lunes|martes|miércoles|jueves|viernes|sábado|domingo|enero|"
+        r"febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|hace|pronto|desde|pasad[oa])\b"
+    ),
+    "number": (
+        r"(?i)\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|once|twice|couple|few|several|dozen|dos|tres|cuatro|cinco|"
+        r"seis|siete|ocho|nueve|diez|par|varios|varias|docena)\b"
+    ),
+    "name": r"[\p{Ll},] \p{Lu}\p{Ll}+",
+    "reason": (
+        r"(?i)\b(?:because|since|so that|cause|reasons?|inspired|helps?|made me|makes me|thanks to|motivat\w+|want(?:ed)? to|porque|"
+        r"para que|motivos?|razón|gracias a|quería|quise|por eso|inspir\w+)\b"
+    ),
+    "feeling": (
+        r"(?i)\b(?:feel\w*|felt|happy|sad|proud|excited|scared|nervous|loved?s?|amazing|awesome|great|grateful|thankful|upset|anxious|"
+        r"overwhelm\w*|siento|sentí\w*|feliz|triste|orgullos[oa]|emocionad[oa]|miedo|nervios[oa]|encanta\w*|increíble|genial|"
+        r"agradecid[oa]|agobiad[oa]|contento|contenta)\b"
+    ),
+    "self": r"(?i)\b(?:i|my|me|i['’]m|i['’]ve|we|our|mine|yo|mi|mis|me|nos|nuestr[oa]s?|soy|estoy|tengo|fui|voy)\b",
+    "withdraws": (
+        r"(?i)(?:^|[.!?,;:]\s+|please |can you |could you |por favor,? |puedes )(?:forget|delete|erase|remove|disregard|discard|olvid[ae](?:te|n)?|"
+        r"borra(?:lo|la)?|elimina(?:lo|la)?)(?: (?:and|y) (?:delete|forget|erase|borra|elimina))? (?:that|this|what|about|the|my|everything|"
+        r"all|it|que|lo|la|el|eso|esto|mi|de|todo)\b"
+    ),
+    "restricted": (
+        r"(?i)\b(?:do not|don['’]t|never|please don['’]t) (?:save|store|record|keep|remember|repeat|log|write down)(?: or (?:repeat|share|save|store|reveal))? "
+        r"(?:it|this|that|any)\b|\boff the record\b|\bno (?:lo |la |esto )?(?:guardes|recuerdes|repitas|apuntes|anotes|registres)\b"
+    ),
+    "expired": (
+        r"(?i)\b(?:has|have|is|are) (?:now )?(?:expired|obsolete|outdated|no longer (?:valid|true|in force|relevant))\b|\bexpires? before\b|"
+        r"\b(?:ha caducado|caducó|ya no (?:es válid[oa]|vale|rige|es cierto)|quedó obsolet[oa])\b"
+    ),
+    "doubtful": (
+        r"(?i)\b(?:unverified|unconfirmed|not (?:verified|confirmed|authoritative|authorized)|conflicting (?:note|report|information)|"
+        r"must not override|(?:from|in) another (?:workspace|project|account|team|tenant|thread)|just a rumou?r|sin (?:verificar|confirmar)|"
+        r"no (?:está )?(?:verificad|confirmad|autorizad)[oa]|de otr[oa] (?:proyecto|cuenta|equipo|espacio))\b"
+    ),
+    "updates": (
+        r"(?i)\b(?:update (?:this|that|my|the)|(?:is|are|am) now|(?:has |have )?(?:changed|switched|moved) to|no longer|correction|replaces|supersedes|"
+        r"from now on|actualiza|ahora (?:es|son|está)|(?:cambió|ha cambiado|cambia) a|ya no|corrección|a partir de ahora|sustituye)\b"
+    ),
+}
+"""Trait to the pattern that shows it, in order of their bits."""
+
+BITS = {name: 1 << place for place, name in enumerate(TRAITS)}
+
+ASKED: dict[str, re.Pattern[str]] = {
+    "time": re.compile(
+        r"(?i)\bwhen\b|how long|what (?:date|year|month|day)|\bcu[áa]ndo\b|cu[áa]nto tiempo|qu[ée] (?:día|año|mes|fecha)"
+    ),
+    "number": re.compile(r"(?i)how (?:many|old|often|much)|cu[áa]nt[oa]s?\b"),
+    "name": re.compile(
+        r"(?i)\b(?:who|whose|where|which|what (?:book|movie|country|city|state|place|game|band|song|show|restaurant|company|school)s?|"
+        r"qui[ée]n(?:es)?|d[óo]nde|cu[áa]l(?:es)?|qu[ée] (?:libro|película|país|ciudad|sitio|lugar|juego|grupo|canción|serie))\b"
+    ),
+    "reason": re.compile(r"(?i)\b(?:why|reasons?|motivat\w*|inspire\w*|por qu[ée]|motivos?|razón)\b"),
+    "feeling": re.compile(
+        r"(?i)\b(?:feel\w*|emotions?|attitude|reaction|describe\w*|siente\w*|sentí\w*|sinti\w*|emoción|reacci\w+)\b"
+    ),
+}
+"""What kind of answer a question wants, by the trait its answer shows."""
+
+
+@lru_cache(maxsize=2)
+def stemmer(code: str) -> Any:
+    """Return the Snowball stemmer of en or es."""
+    import Stemmer
+
+    return Stemmer.Stemmer("spanish" if code == "es" else "english")
+
+
+@lru_cache(maxsize=200_000)
+def term(word: str, code: str) -> int:
+    """Return the hash of a lower-case word's stem without accents, as a signed 32-bit number."""
+    folded = unicodedata.normalize("NFKD", stemmer(code).stemWord(word))
+    return crc32("".join(c for c in folded if not unicodedata.combining(c)).encode()) - (1 << 31)
+
+
+def terms(text: str, code: str) -> list[int]:
+    """Return the terms of a text in order."""
+    return [term(word, code) for word in WORD.findall(text.lower().replace("’", "'"))]
+
+
+def asked_terms(question: str) -> list[tuple[int, ...]]:
+    """Return per different word of a question that is no function word its terms in both languages.
+
+    A question of function words alone keeps them all.
+    """
+    words = list(dict.fromkeys(WORD.findall(question.lower().replace("’", "'"))))
+    content = [word for word in words if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())]
+    found = (tuple(sorted({term(word, "en"), term(word, "es")})) for word in content or words)
+    return list(dict.fromkeys(found))
+
+
+def term_lists(texts: Sequence[str]) -> pl.Series:
+    """Return the terms of each text as a list column of Int32; each text is stemmed in its own language."""
+    codes = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(language(pl.col("text"))).to_series()
+    return pl.Series(
+        "terms",
+        [terms(text, "es" if code == "es" else "en") for text, code in zip(texts, codes, strict=True)],
+        dtype=pl.List(pl.Int32),
+    )
+
+
+def traits(column: str = "text") -> pl.Expr:
+    """Return the traits of a text column as bits, see `BITS`."""
+    shown = [
+        pl.col(column).str.contains(pattern).fill_null(value=False).cast(pl.Int64) * BITS[name]
+        for name, pattern in TRAITS.items()
+    ]
+    return pl.sum_horizontal(shown).cast(pl.Int64).alias("traits")
+
+
+def wanted_traits(question: str) -> Iterable[str]:
+    """Return the traits that an answer to the question shows."""
+    return [name for name, pattern in ASKED.items() if pattern.search(question)]

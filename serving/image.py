@@ -1,0 +1,196 @@
+"""The image of a scope: its messages as arrays in the order of the conversation, ready to be scored.
+
+How they are scored does not belong here (see features.py), nor where they come from (see candidates.py).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+PLAIN = [
+    "message_id",
+    "session_id",
+    "speaker_id",
+    "speaker_name",
+    "role",
+    "occurred_at",
+    "turn",
+    "source_ref",
+    "emotion",
+    "importance",
+    "text",
+]
+"""Columns of a message that a reader sees; all are small."""
+
+ORDER = ("session_id", "occurred_at", "turn", "message_id")
+
+
+@dataclass
+class Image:
+    """Messages of one scope, n of them.
+
+    Attributes:
+        rows: The columns `PLAIN`, in the order of `ORDER`.
+        traits: Bits of `plugins.terms.BITS`, int64 (n,).
+        terms: Hashed stems of all messages, one after the other, int32.
+        term_ends: Where each message's terms end, int64 (n,).
+        vectors: float32 (n, dim), or None; rows of zeros stand for messages that are not embedded yet.
+        pieces: Token vectors of all messages, one after the other, int8 (m, dim), or None.
+        piece_ends: Where each message's token vectors end, int64 (n,).
+    """
+
+    rows: pl.DataFrame
+    traits: np.ndarray
+    terms: np.ndarray
+    term_ends: np.ndarray
+    vectors: np.ndarray | None = None
+    pieces: np.ndarray | None = None
+    piece_ends: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.rows.height
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Return the number of terms per message, at least 1, float64 (n,)."""
+        return np.maximum(np.diff(self.term_ends, prepend=0), 1).astype(np.float64)
+
+    @cached_property
+    def term_rows(self) -> np.ndarray:
+        """Return the message of each term."""
+        return np.repeat(np.arange(len(self)), np.diff(self.term_ends, prepend=0))
+
+    @cached_property
+    def sessions(self) -> np.ndarray:
+        """Return the number of the session of each message, counted from 0 in order."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        names = self.rows["session_id"]
+        return (names != names.shift(1)).fill_null(value=False).cast(pl.Int64).cum_sum().to_numpy()
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return per message the first row of its session and the row after its last."""
+        counts = np.bincount(self.sessions)
+        ends = np.cumsum(counts)
+        return np.repeat(ends - counts, counts), np.repeat(ends, counts)
+
+    @cached_property
+    def embedded(self) -> np.ndarray:
+        """Return whether each message has a vector, bool (n,)."""
+        return np.zeros(len(self), bool) if self.vectors is None else self.vectors.any(axis=1)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Return when each message was said, datetime64[us]."""
+        return self.rows["occurred_at"].dt.replace_time_zone(None).to_numpy()
+
+    @cached_property
+    def withdrawn(self) -> np.ndarray:
+        """Return which messages somebody asked to forget or not to keep, bool (n,)."""
+        from serving.standing import withdrawn
+
+        return withdrawn(self)
+
+    @cached_property
+    def superseded(self) -> np.ndarray:
+        """Return which messages a later one has replaced, bool (n,)."""
+        from serving.standing import superseded
+
+        return superseded(self)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it holds, roughly."""
+        arrays = (self.terms, self.term_ends, self.traits, self.vectors, self.pieces, self.piece_ends)
+        return int(self.rows.estimated_size()) + sum(a.nbytes for a in arrays if a is not None)
+
+
+def image_of(table: pa.Table, *, vectors: bool, pieces: int) -> Image:
+    """Return the image of rows of the Lance table.
+
+    Args:
+        vectors: Whether the table has a column ``vector``.
+        pieces: Dimensions of the column ``tokens``, 0 if it has none.
+    """
+    table = table.combine_chunks()
+    rows = frame_of(table.select([name for name in PLAIN if name in table.column_names]))
+    order = rows.select(pl.arg_sort_by(*ORDER)).to_series().to_numpy()
+    if not np.array_equal(order, np.arange(len(order))):
+        table, rows = table.take(pa.array(order)), rows[order]
+        table = table.combine_chunks()
+    terms, term_ends = _flat(_array(table, "terms"))
+    image = Image(rows, table["traits"].to_numpy(), terms, term_ends)
+    if vectors:
+        column = _array(table, "vector")
+        flat = np.asarray(column.flatten(), dtype=np.float32)
+        image.vectors = flat.reshape(len(rows), -1) if len(rows) else np.zeros((0, column.type.list_size), np.float32)
+    if pieces:
+        image.pieces, image.piece_ends = _binary(_array(table, "tokens"), pieces)
+    return image
+
+
+def joined(first: Image, second: Image) -> Image:
+    """Return one image of both, in order."""
+    rows = pl.concat([first.rows, second.rows.select(first.rows.columns)], how="vertical_relaxed")
+    order = rows.select(pl.arg_sort_by(*ORDER)).to_series().to_numpy()
+    terms, term_ends = _regrouped([first.terms, second.terms], [first.term_ends, second.term_ends], order)
+    image = Image(rows[order], np.concatenate([first.traits, second.traits])[order], terms, term_ends)
+    if first.vectors is not None and second.vectors is not None:
+        image.vectors = np.concatenate([first.vectors, second.vectors])[order]
+    if first.pieces is not None and second.pieces is not None:
+        assert first.piece_ends is not None
+        assert second.piece_ends is not None
+        image.pieces, image.piece_ends = _regrouped(
+            [first.pieces, second.pieces], [first.piece_ends, second.piece_ends], order
+        )
+    return image
+
+
+def _regrouped(
+    values: list[np.ndarray], ends: list[np.ndarray], order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lists that lie one after the other in another order of the lists."""
+    flat = np.concatenate(values)
+    counts = np.concatenate([np.diff(part, prepend=0) for part in ends])
+    starts = np.cumsum(counts) - counts
+    counts, starts = counts[order], starts[order]
+    new_ends = np.cumsum(counts)
+    places = np.arange(int(new_ends[-1]) if len(new_ends) else 0) + np.repeat(starts - (new_ends - counts), counts)
+    return flat[places], new_ends
+
+
+def _array(table: pa.Table, name: str) -> Any:
+    column = table[name]
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _flat(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return a list column's values and where each row's end."""
+    offsets = np.asarray(column.offsets).astype(np.int64)
+    if not len(column):
+        return np.zeros(0, np.int32), np.zeros(0, np.int64)
+    return np.asarray(column.values)[offsets[0] : offsets[-1]], offsets[1:] - offsets[0]
+
+
+def _binary(column: Any, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a binary column's bytes as int8 rows of ``dim`` and where each message's rows end."""
+    if not len(column):
+        return np.zeros((0, dim), np.int8), np.zeros(0, np.int64)
+    if pa.types.is_binary(column.type):
+        column = column.cast(pa.large_binary())
+    _, offset_buffer, data = column.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
+    flat = np.frombuffer(data, dtype=np.int8)[offsets[0] : offsets[-1]]
+    return flat.reshape(-1, dim), (offsets[1:] - offsets[0]) // dim
+
+
+def frame_of(table: pa.Table) -> pl.DataFrame:
+    """Return an Arrow table as a frame."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
