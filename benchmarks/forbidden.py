@@ -35,7 +35,9 @@ def cases(path: Path) -> list[tuple[Conversation, list[dict[str, Any]], dict[str
                     turns.append(Turn(said["turn_id"], session["session_id"], role, said["content"], at, role))
             events = {event["event_id"]: event["source_turn_ids"] for event in case["events"]}
             units = case["gold_memory_units"]
-            deleted = {key for unit in units if unit["forget_policy"] == "delete_immediately" for key in unit["invalidates"]}
+            deleted = {
+                key for unit in units if unit["forget_policy"] == "delete_immediately" for key in unit["invalidates"]
+            }
             replaced = {key for unit in units for key in unit["invalidates"]}
             memories = {}
             for unit in units:

@@ -19,7 +19,6 @@ import numpy as np
 from benchmarks.evidence import FORMATS, averaged, metrics
 from benchmarks.installation import home, install
 from serving.features import Asked, features
-from serving.image import Image
 from serving.ranking import WEIGHTS, weights
 from serving.scope import Scope
 
@@ -56,14 +55,16 @@ def examples(path: Path, kind: str, folder: Path, name: str) -> tuple[list[Examp
                 continue
             asked = recaller.asked(question.text, now, [])
             assert asked is not None
-            image = recaller.image(Scope(talk.name), asked, [])
+            image = recaller.image(Scope(talk.name), asked)
             assert image is not None
             values = features(image, _reduced(asked, name))
             names = [key for key in values if key not in weights()["by_hand"]]
             refs = image.rows["source_ref"].to_list()
             truth = np.isin(refs, question.evidence)
             matrix = np.stack([values[key] for key in names], axis=1)
-            guess = sum(values[key] for key in ("keyword", "keyword_near", "semantic", "late", "late_near") if key in values)
+            guess = sum(
+                values[key] for key in ("keyword", "keyword_near", "semantic", "late", "late_near") if key in values
+            )
             hard = truth.copy()
             hard[np.argsort(-np.asarray(guess), kind="stable")[:NEGATIVES]] = True
             found.append(Example(talk.name, question.category, refs, question.evidence, matrix, truth, hard))
@@ -140,11 +141,18 @@ def main() -> None:
         for name in SETS:
             rows, names = examples(options.path, options.format, folder, name)
             report = averaged(left_out(rows, options.ridge))
-            line[name] = {**report["overall"], "by_category": {c: v["recall@10"] for c, v in report["by_category"].items()}}
-            learned[name] = {key: round(float(value), 3) for key, value in zip(names, fit(rows, options.ridge), strict=True)}
+            line[name] = {
+                **report["overall"],
+                "by_category": {c: v["recall@10"] for c, v in report["by_category"].items()},
+            }
+            learned[name] = {
+                key: round(float(value), 3) for key, value in zip(names, fit(rows, options.ridge), strict=True)
+            }
             if options.ablate:
                 line[name]["without"] = {
-                    key: averaged(left_out(rows, options.ridge, [i for i in range(len(names)) if i != place]))["overall"]["recall@10"]
+                    key: averaged(left_out(rows, options.ridge, [i for i in range(len(names)) if i != place]))[
+                        "overall"
+                    ]["recall@10"]
                     for place, key in enumerate(names)
                 }
     if options.write:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from benchmarks.evidence import FORMATS, Conversation, averaged, metrics
 from benchmarks.installation import home, install
 from records.ids import content_id

@@ -10,8 +10,8 @@ import polars as pl
 
 from memory_assets.partitions import PERSONAS, persona_weeks
 from memory_assets.tables import LAKE_RECORDS
-from memory_assets.vector_weeks import encoder_of
 from memory_assets.tools import Tools
+from memory_assets.vector_weeks import encoder_of
 
 
 def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -60,9 +60,7 @@ def embedding_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChec
     ]
 
 
-def _embedding_check(
-    asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition | None
-) -> dg.AssetChecksDefinition:
+def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition | None) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
         name="unique_and_normalised",

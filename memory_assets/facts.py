@@ -12,7 +12,6 @@ from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 from plugins.contracts import Spent
 
-
 MOST_REJECTED = 0.5
 """Share of a language model's proposals that may lack a verbatim quote before the check fails: beyond it the model invents."""
 

@@ -4,8 +4,8 @@ import dagster as dg
 import polars as pl
 
 from memory_assets.partitions import ONE_RUN
-from memory_assets.vector_weeks import encoder_of
 from memory_assets.tools import Tools
+from memory_assets.vector_weeks import encoder_of
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:

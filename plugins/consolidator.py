@@ -1,7 +1,6 @@
 """Consolidation: similar unimportant episodes become one, and what is old, merged and unimportant is left out."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import polars as pl
 
@@ -28,7 +27,7 @@ class SimilarConsolidator(Consolidator):
         prune_after_days: int = 90
 
     name = "similar"
-    version = "1"
+    version = "2"
 
     def consolidate(self, episodes: pl.DataFrame, today: datetime) -> pl.DataFrame:
         """Return ConsolidatedEpisodes; running it on its own sources again gives the same."""
@@ -49,17 +48,13 @@ class SimilarConsolidator(Consolidator):
             is_consolidated=pl.lit(value=False),
             consolidated_from=pl.lit([], dtype=pl.List(pl.String)),
         )
-        merged = [
-            self._merge(part)
-            for _, part in sorted(
-                keyed.filter(pl.col("_size") >= config.smallest_group).partition_by(group, as_dict=True).items(),
-                key=lambda item: str(item[0]),
-            )
-        ]
+        merged = self._merged(keyed.filter(pl.col("_size") >= config.smallest_group), group)
         frame = pl.concat(
             [
                 alone.select(ConsolidatedEpisodes.column_names()),
-                pl.DataFrame(merged, schema=ConsolidatedEpisodes.polars_schema(), orient="row"),
+                merged.select(ConsolidatedEpisodes.column_names()).cast(
+                    dict(ConsolidatedEpisodes.polars_schema().items())
+                ),
             ]
         )
         old = pl.col("ended_at") < today - timedelta(days=config.prune_after_days)
@@ -67,34 +62,41 @@ class SimilarConsolidator(Consolidator):
             frame.filter(~(old & pl.col("is_consolidated") & (pl.col("importance") < config.prune_below)))
         )
 
-    def _merge(self, part: pl.DataFrame) -> dict[str, Any]:
-        rows = part.sort("started_at", "episode_id").to_dicts()
-        ids = [row["episode_id"] for row in rows]
-        feelings = [row["dominant_emotion"] for row in rows]
-        topic = rows[0]["tags"][0] if rows[0]["tags"] else "talk"
-        keywords = list(dict.fromkeys(word for row in rows for word in row["keywords"][:3]))[:8]
-        return {
-            "episode_id": content_id("c", *sorted(ids), self.fingerprint),
-            **{
-                name: rows[0][name]
-                for name in ("agent_id", "user_id", "user_key", "session_id", "week", "started_at", "location")
-            },
-            "ended_at": max(row["ended_at"] for row in rows),
-            "turn_first": min(row["turn_first"] for row in rows),
-            "turn_last": max(row["turn_last"] for row in rows),
-            "type": "routine",
-            "title": f"{topic} × {len(rows)}: {', '.join(keywords[:4])}"[:120],
-            "event": "; ".join(row["title"] for row in rows)[:400],
-            "summary": " · ".join(row["event"] for row in rows)[:800],
-            "participants": sorted({name for row in rows for name in row["participants"]}),
-            "importance": round(max(row["importance"] for row in rows) * 0.9, 4),
-            "arousal": max(row["arousal"] for row in rows),
-            "valence": round(sum(row["valence"] for row in rows) / len(rows), 4),
-            "dominant_emotion": max(sorted(set(feelings)), key=feelings.count),
-            "keywords": keywords,
-            "tags": sorted({tag for row in rows for tag in row["tags"]})[:6],
-            "source_message_ids": [message for row in rows for message in row["source_message_ids"]],
-            "extracted_by": self.fingerprint,
-            "is_consolidated": True,
-            "consolidated_from": ids,
-        }
+    def _merged(self, keyed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+        """Return one episode per group; everything it stands for can be found again by ``consolidated_from``."""
+        firsts = ("user_id", "user_key", "session_id", "week", "started_at", "location")
+        frame = (
+            keyed.sort("started_at", "episode_id")
+            .group_by(group, maintain_order=True)
+            .agg(
+                pl.col(*firsts).first(),
+                pl.col("ended_at", "turn_last", "arousal").max(),
+                pl.col("turn_first").min(),
+                pl.len().alias("_n"),
+                pl.col("tags").first().list.first().fill_null("talk").alias("_subject"),
+                pl.col("title").str.join("; ").str.slice(0, 400).alias("event"),
+                pl.col("event").str.join(" · ").str.slice(0, 800).alias("summary"),
+                _flat("participants").unique().sort(),
+                (pl.col("importance").max() * 0.9).round(4),
+                pl.col("valence").mean().round(4),
+                pl.col("dominant_emotion").mode().sort().first(),
+                _flat("keywords", 3).unique(maintain_order=True).head(8),
+                _flat("tags").unique().sort().head(6),
+                _flat("source_message_ids"),
+                pl.col("episode_id").alias("consolidated_from"),
+            )
+        )
+        ids = [content_id("c", *sorted(parts), self.fingerprint) for parts in frame["consolidated_from"]]
+        words = pl.col("keywords").list.head(4).list.join(", ")
+        return frame.with_columns(
+            episode_id=pl.Series(ids, dtype=pl.String),
+            type=pl.lit("routine"),
+            title=pl.format("{} × {}: {}", "_subject", "_n", words).str.slice(0, 120),
+            extracted_by=pl.lit(self.fingerprint),
+            is_consolidated=pl.lit(value=True),
+        )
+
+
+def _flat(column: str, most: int | None = None) -> pl.Expr:
+    values = pl.col(column) if most is None else pl.col(column).list.head(most)
+    return values.list.explode(keep_nulls=False, empty_as_null=False).alias(column)

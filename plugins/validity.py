@@ -12,8 +12,35 @@ from plugins.terms import WORD, term
 from records.memory import FactHistory
 
 ONE_VALUE = frozenset(
-    "name age birthday pronouns city origin job employer status studies school diet lives_with mother.name father.name wife.name "
-    "husband.name partner.name boss.name mother.home father.home sister.job brother.job mother.job father.job wife.job husband.job".split()
+    [
+        "name",
+        "age",
+        "birthday",
+        "pronouns",
+        "city",
+        "origin",
+        "job",
+        "employer",
+        "status",
+        "studies",
+        "school",
+        "diet",
+        "lives_with",
+        "mother.name",
+        "father.name",
+        "wife.name",
+        "husband.name",
+        "partner.name",
+        "boss.name",
+        "mother.home",
+        "father.home",
+        "sister.job",
+        "brother.job",
+        "mother.job",
+        "father.job",
+        "wife.job",
+        "husband.job",
+    ]
 )
 """Keys of which somebody has one value at a time; others add up (likes, pets, plans, possessions)."""
 

@@ -66,7 +66,9 @@ class FactHistory(Facts):
         description="current; superseded by a newer value; corrected (was never true); denied by a later statement",
     )
     valid_from = dy.Datetime(**UTC_TIME, description="When it was first said")
-    valid_to = dy.Datetime(**UTC_TIME, nullable=True, description="When another value took its place; null while it is current")
+    valid_to = dy.Datetime(
+        **UTC_TIME, nullable=True, description="When another value took its place; null while it is current"
+    )
     superseded_by = dy.String(nullable=True, description="The fact that closed it")
     mentions = dy.Int64(min=1, description="How often it was said, with the same meaning")
 

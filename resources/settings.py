@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     anonymize_memory: bool = Field(False, description="Make facts, episodes and embeddings from anonymized text, too")
     keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
+    personas_dir: Path | None = Field(
+        None, description="Folder with persona templates (JSON); default: personas in home"
+    )
+    context_template: Path | None = Field(
+        None, description="Jinja template of the context block; default: the project's"
+    )
     plugins_allow: Annotated[list[str] | None, NoDecode] = Field(
         None, description="Load third-party plugins of these packages only; in a variable: names with commas between"
     )
@@ -102,6 +108,7 @@ class Settings(BaseSettings):
             "home": home,
             "store_url": self.store_url or f"sqlite:///{home / 'store.sqlite'}",
             "lake_url": self.lake_url or str(home / "lake"),
+            "personas_dir": (self.personas_dir or home / "personas").expanduser().resolve(),
             "plugins_dir": (self.plugins_dir or home / "plugins").expanduser().resolve(),
         }
         return self.model_copy(update=update)

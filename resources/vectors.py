@@ -25,6 +25,9 @@ T = TypeVar("T")
 ATTEMPTS = 8
 INDEX_FROM = 200_000  # rows; below it an exact scan inside a scope is as fast and finds everything
 OPTIMIZE_FROM = 20_000  # unindexed rows; fewer are searched beside the index
+CACHED_INDEX, CACHED_METADATA = 192 << 20, 64 << 20
+"""Bytes that LanceDB may keep in memory; its own defaults are 6 GB and 1 GB."""
+
 LAYOUT = 2
 """Raised when the columns of a table change: the next runs build a new table beside the old one."""
 
@@ -54,7 +57,8 @@ class VectorStore:
         import lancedb
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        return lancedb.connect(str(self.folder))
+        session = lancedb.Session(index_cache_size_bytes=CACHED_INDEX, metadata_cache_size_bytes=CACHED_METADATA)
+        return lancedb.connect(str(self.folder), session=session)
 
     # -- which table ----------------------------------------------------------------------------------------------
 

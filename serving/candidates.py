@@ -6,6 +6,7 @@ larger one is narrowed to the stretches of conversation around what LanceDB find
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,14 @@ NEAREST = 200
 STRETCH = 6
 """Turns on each side of a hit that are read with it."""
 
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 64 << 20
 """Images kept in memory; the least recently used go first."""
 
 FRESH = 200
 """Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
+
+LARGE = object()
+"""Stands in the cache for a scope that is not read whole."""
 
 NEEDED = [*PLAIN, "traits", "terms"]
 
@@ -81,6 +85,7 @@ class Memories:
         self._held = 0
         self._lock = threading.Lock()
         self._tables: dict[str, Any] = {}
+        self._fits: dict[str, bool] = {}
 
     def table(self, kind: str) -> Any | None:
         """Return the table that readers use at its newest version, None if there is none, or only one of an earlier layout."""
@@ -95,19 +100,23 @@ class Memories:
                     return None
                 self._tables[now["table"]] = lance
             lance.checkout_latest()
-        wanted = NEEDED if kind == "message_embeddings" else DERIVED[kind]
-        return lance if set(wanted) <= set(lance.schema.names) else None
+            if now["table"] not in self._fits:
+                wanted = NEEDED if kind == "message_embeddings" else DERIVED[kind]
+                self._fits[now["table"]] = set(wanted) <= set(lance.schema.names)
+            return lance if self._fits[now["table"]] else None
 
     def maker(self, kind: str) -> str | None:
         """Return the fingerprint of what made the table that readers use."""
         now = self.vectors.current(kind)
         return None if now is None else str(now["embedder"])
 
-    def messages(self, scope: Scope, question: str, vector: np.ndarray | None, pieces: int) -> Image | None:
+    def messages(
+        self, scope: Scope, question: str, vector: Callable[[], np.ndarray | None] | None, pieces: int
+    ) -> Image | None:
         """Return the image of the scope, or of the part of a large one where the question may be answered; None without table.
 
         Args:
-            vector: The question's; None leaves the vectors unread.
+            vector: Returns the question's, asked for in a large scope only; None leaves the vectors unread.
             pieces: Dimensions of the token vectors, 0 leaves them unread.
         """
         lance = self.table("message_embeddings")
@@ -119,15 +128,17 @@ class Memories:
         key = ("message_embeddings", lance.name, scope, vector is not None, bool(pieces))
         version = int(lance.version)
         cached = self._get(key, version)
-        if cached is not None:
-            return cached  # type: ignore[no-any-return]
-        where = scope.where()
-        if lance.count_rows(where) > WHOLE:
-            where = self._narrowed(lance, scope, question, vector)
-            return image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
-        image = image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
-        self._put(key, version, image, image.size)
-        return image
+        if cached is not None and cached is not LARGE:
+            return cached
+        if cached is None:
+            table = _fetch(lance, scope.where(), columns, WHOLE + 1)
+            if len(table) <= WHOLE:
+                image = image_of(table, vectors=vector is not None, pieces=pieces)
+                self._put(key, version, image, image.size)
+                return image
+            self._put(key, version, LARGE, 0)
+        where = self._narrowed(lance, scope, question, vector() if vector is not None else None)
+        return image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
 
     def derived(self, kind: str, scope: Scope) -> pl.DataFrame:
         """Return the facts or episodes of a scope with their vectors, empty without table."""
@@ -137,11 +148,19 @@ class Memories:
         key, version = (kind, lance.name, scope), int(lance.version)
         cached = self._get(key, version)
         if cached is not None:
-            return cached  # type: ignore[no-any-return]
+            return cached
         table = _fetch(lance, scope.where(), [*DERIVED[kind], "vector"])
         rows = frame_of(table).sort(DERIVED[kind][0])
         self._put(key, version, rows, int(rows.estimated_size()))
         return rows
+
+    def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
+        """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
+        lance = self.table("episode_embeddings") if ids else None
+        if lance is None:
+            return pl.DataFrame()
+        where = f"episode_id IN ({', '.join(quoted(key) for key in ids)})"
+        return frame_of(_fetch(lance, where, [*DERIVED["episode_embeddings"], "vector"])).sort("episode_id")
 
     def _narrowed(self, lance: Any, scope: Scope, question: str, vector: np.ndarray | None) -> str:
         """Return the filter for the stretches around the hits of a large scope."""
@@ -155,8 +174,8 @@ class Memories:
         if not frames:
             return "false"
         spans: list[str] = []
-        for (session,), part in pl.concat(frames).unique().sort("session_id", "turn").group_by(
-            "session_id", maintain_order=True
+        for (session,), part in (
+            pl.concat(frames).unique().sort("session_id", "turn").group_by("session_id", maintain_order=True)
         ):
             turns = part["turn"].to_list()
             low = turns[0]
@@ -189,8 +208,8 @@ class Memories:
                 self._held -= self._cache.popitem(last=False)[1][2]
 
 
-def _fetch(lance: Any, where: str, columns: list[str]) -> pa.Table:
-    return lance.search().where(where).select(columns).limit(None).to_arrow()
+def _fetch(lance: Any, where: str, columns: list[str], limit: int | None = None) -> pa.Table:
+    return lance.search().where(where).select(columns).limit(limit).to_arrow()
 
 
 def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:

@@ -19,13 +19,20 @@ from resources.settings import Settings, load_settings
 from resources.sync import SyncState
 from serving.access import Access
 from serving.capture import Erased, ImportSummary, import_target
-from serving.context import Context, render
+from serving.context import (
+    Context,
+    Conversation,
+    TokenCounter,
+    estimated_tokens,
+    load_template,
+    render,
+)
 from serving.erasure import Forgotten, forget
 from serving.installation import Installation
 from serving.recall import KINDS, Filters, Recalled, Recaller
 from serving.scope import Scope
 from serving.trace import Traced, trace
-
+from serving.worlds import Worlds
 
 FACT_COLUMNS = [
     "fact_id", "user_id", "subject", "category", "key", "value", "polarity", "modality", "status", "valid_from", "valid_to", "confidence",
@@ -73,7 +80,19 @@ class MemoryClient(Installation):
             except PluginError as error:
                 tokens = None
                 self._notes.append(str(error))
-        return Recaller(self.store, self.vectors, embedder, tokens, self.access if self._count else None)
+        return Recaller(
+            self.store,
+            self.vectors,
+            embedder,
+            tokens,
+            self.access if self._count else None,
+            self.worlds.shared_with,
+        )
+
+    @cached_property
+    def worlds(self) -> Worlds:
+        """Return affinity, moods, personas and what agents share."""
+        return Worlds(self.store, self.settings.personas_dir)
 
     @cached_property
     def access(self) -> Access:
@@ -289,18 +308,47 @@ class MemoryClient(Installation):
         session: str | None = None,
         budget: int = 800,
         now: datetime | None = None,
+        count_tokens: TokenCounter = estimated_tokens,
     ) -> Context:
-        """Return a block for the prompt of a reply: facts, memories and recent messages, at most ``budget`` tokens by estimate."""
-        recalled = self.recall(message, agent=agent, user=user, k=20, now=now)
+        """Return a block for the prompt of a reply: state, facts, memories and recent messages, at most ``budget`` tokens.
+
+        Args:
+            session: The conversation that goes on; its memories say how many turns ago they were.
+            count_tokens: The model's own tokenizer, e.g. ``lambda text: len(tokenizer.encode(text))``; default: an estimate.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        scope_facts = self.facts
+        with ThreadPoolExecutor(3) as pool:
+            newest = pool.submit(self.recent, agent=agent, user=user, session=session)
+            state = pool.submit(self.worlds.state, agent, user, session)
+            recalled = self.recall(message, agent=agent, user=user, k=20, kinds=("message", "episode"), now=now)
+            facts = scope_facts(agent=agent, user=user).head(40)
+            recent, (mood, affinity) = newest.result(), state.result()
+        asked = {word for word in message.lower().split() if len(word) > 2}
+        if facts.height:
+            # What the message speaks of first, then what was said most often, then the newest.
+            named = pl.Series(
+                [len(asked & set(f"{k} {v}".lower().split())) for k, v in facts.select("key", "value").rows()]
+            )
+            facts = facts.with_columns(_named=named).sort(
+                "_named", "mentions", "valid_from", descending=[True, True, True], maintain_order=True
+            )
         spoken = pl.DataFrame({"text": [message]}).select(language(pl.col("text"))).item()
+        turn: Any = recent["turn"].max() if recent.height and session is not None else None
         return render(
-            self.facts(agent=agent, user=user).head(12),
+            facts.head(12),
             recalled.memories,
-            self.recent(agent=agent, user=user, session=session),
+            recent,
             budget=budget,
             language=spoken,
+            layout=load_template(self.settings.context_template),
+            conversation=Conversation(session, None if turn is None else int(turn)),
+            mood=mood,
+            affinity=affinity,
             now=now,
             notes=recalled.notes,
+            count=count_tokens,
         )
 
     def recent(
@@ -311,7 +359,7 @@ class MemoryClient(Installation):
         given = [(clause, value) for clause, value in wanted if value is not None]
         where = " AND ".join(clause for clause, _ in given)
         return self.store.frame(
-            "SELECT m.message_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.text, m.occurred_at, m.seq FROM messages m "
+            "SELECT m.message_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.text, m.occurred_at, m.turn, m.seq FROM messages m "
             f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE {where} ORDER BY m.occurred_at DESC, m.seq DESC LIMIT {int(limit)}",
             [value for _, value in given],
         ).reverse()

@@ -1,30 +1,49 @@
-"""Context for a reply: recent messages, facts and memories within a token budget, as a block for the prompt."""
+"""Context for a reply: persona state, facts, memories and recent messages within a token budget, rendered by a template."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from records.errors import MemoryAssetsError
 from serving.recall import Memory
 
 CHARACTERS_PER_TOKEN = 3.2
 """Estimate for English and Spanish with current tokenizers: 3.2 to 4.2 were usual; the low end keeps within the budget."""
 
-HEADINGS = {
-    "en": {"facts": "What I know", "memories": "What I remember", "recent": "Just now", "turn": "turn", "ago": "ago"},
+TEMPLATE = Path(__file__).parent / "context.jinja"
+
+WORDS = {
+    "en": {
+        "mood": "Mood",
+        "affinity": "closeness",
+        "facts": "What I know",
+        "memories": "What I remember",
+        "recent": "Just now",
+        "turn": "turn",
+        "no": "not",
+    },
     "es": {
+        "mood": "Ánimo",
+        "affinity": "cercanía",
         "facts": "Lo que sé",
         "memories": "Lo que recuerdo",
         "recent": "Hace un momento",
         "turn": "turno",
-        "ago": "hace",
+        "no": "no",
     },
 }
+
+TokenCounter = Callable[[str], int]
 
 
 @dataclass
 class Context:
-    """A rendered block, what it holds, and what it costs by estimate."""
+    """A rendered block, what it holds, and what it costs."""
 
     text: str
     tokens: int
@@ -32,7 +51,7 @@ class Context:
     notes: list[str] = field(default_factory=list)
 
 
-def tokens_of(text: str) -> int:
+def estimated_tokens(text: str) -> int:
     """Return the estimated number of tokens."""
     return int(len(text) / CHARACTERS_PER_TOKEN) + 1
 
@@ -50,46 +69,131 @@ def age_of(moment: datetime, now: datetime, language: str) -> str:
     return f"hace {amount}" if language == "es" else f"{amount} ago"
 
 
+def ago(memory: Memory, now: datetime, language: str, session: str | None, turn: int | None) -> str:
+    """Return "23 turns ago" within the conversation that goes on, else how long ago in time."""
+    if session is not None and turn is not None and memory.session_id == session and turn > memory.turn:
+        turns = turn - memory.turn
+        if language == "es":
+            return f"hace {turns} turno{'s' if turns > 1 else ''}"
+        return f"{turns} turn{'s' if turns > 1 else ''} ago"
+    return age_of(memory.occurred_at, now, language)
+
+
+@lru_cache(maxsize=8)
+def template(path: Path, changed: float) -> Any:
+    """Return the compiled template; ``changed`` is its time of change.
+
+    Raises:
+        MemoryAssetsError: it is no valid template.
+    """
+    import jinja2
+    import jinja2.sandbox
+
+    try:
+        # Sandboxed: a template may come from whoever configures a bot, and reads nothing but what it is given.
+        return jinja2.sandbox.SandboxedEnvironment(keep_trailing_newline=False).from_string(
+            path.read_text(encoding="utf-8")
+        )
+    except jinja2.TemplateSyntaxError as error:
+        raise MemoryAssetsError(f"context_template, line {error.lineno}: {error.message}") from None
+
+
+def load_template(path: Path | None) -> Any:
+    """Return the template of settings, or the project's own.
+
+    Raises:
+        MemoryAssetsError: the file is not there, or no valid template.
+    """
+    chosen = path or TEMPLATE
+    if not chosen.is_file():
+        raise MemoryAssetsError(f"context_template: there is no file {chosen}")
+    return template(chosen, chosen.stat().st_mtime)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The conversation that goes on: its id and the newest turn."""
+
+    session: str | None = None
+    turn: int | None = None
+
+
 def render(
     facts: pl.DataFrame,
-    memories: list[Memory],
+    memories: Sequence[Memory],
     recent: pl.DataFrame,
     *,
     budget: int,
     language: str,
+    layout: Any,
+    conversation: Conversation | None = None,
+    mood: str = "",
+    affinity: str = "",
     now: datetime | None = None,
     notes: list[str] | None = None,
+    count: TokenCounter = estimated_tokens,
 ) -> Context:
-    """Return the block; recent messages come first in the budget, then facts, then memories by rank; nothing stands twice."""
-    now, words = now or datetime.now(UTC), HEADINGS.get(language, HEADINGS["en"])
-    left, used = budget, []
-    said = set(recent["message_id"]) if recent.height else set()
-    parts: dict[str, list[str]] = {"facts": [], "memories": [], "recent": []}
+    """Return the block; the newest messages come first in the budget, then memories and facts in turn, the best first.
 
-    def take(part: str, line: str) -> bool:
+    Nothing stands twice: neither a message that is among the recent ones, nor a fact whose message is shown.
+    """
+    now, words, talk = now or datetime.now(UTC), WORDS.get(language, WORDS["en"]), conversation or Conversation()
+    shown = set(recent["message_id"]) if recent.height else set()
+    lines = [{"speaker": row["speaker_name"], "text": _one_line(row["text"])} for row in recent.to_dicts()]
+    fresh = [memory for memory in memories if not shown.issuperset(memory.source_ids)]
+    told = {source for memory in fresh for source in memory.source_ids if memory.kind == "message"} | shown
+    known = [row for row in facts.to_dicts() if not told.issuperset(row["source_message_ids"])]
+    parts: dict[str, list[Any]] = {"recent": [], "memories": [], "facts": []}
+    used: list[Memory] = []
+
+    def text() -> str:
+        rendered: str = layout.render(t=words, mood=mood, affinity=affinity, **parts)
+        return rendered.strip()
+
+    frame = count(layout.render(t=words, mood=mood, affinity=affinity, recent=[], memories=[], facts=[]).strip() or " ")
+    left = budget - frame
+
+    def take(part: str, item: Any, words_of_it: str, *, first: bool = False) -> bool:
         nonlocal left
-        cost = tokens_of(line) + (0 if parts[part] else tokens_of(words[part]) + 2)
+        cost = count(words_of_it) + (0 if parts[part] else count(words[part]) + 2)
         if cost > left:
             return False
         left -= cost
-        parts[part].append(line)
+        parts[part].insert(0, item) if first else parts[part].append(item)
         return True
 
-    for row in reversed(recent.to_dicts()):
-        if not take("recent", f"{row['speaker_name']}: {row['text']}"):
+    for line in reversed(lines):
+        if not take("recent", line, f"{line['speaker']}: {line['text']}", first=True):
             break
-    for row in facts.to_dicts():
-        take("facts", f"- {row['category']}, {row['key']}: {'' if row['polarity'] else 'not '}{row['value']}")
-    for memory in memories:
-        if said.issuperset(memory.source_ids):
+    queue: list[tuple[str, Any]] = []
+    for place in range(max(len(fresh), len(known))):
+        queue += [("memories", fresh[place])] if place < len(fresh) else []
+        queue += [("facts", known[place])] if place < len(known) else []
+    for part, item in queue:
+        if part == "facts":
+            entry = {"key": item["key"].replace("_", " "), "value": item["value"], "denied": not item["polarity"]}
+            take("facts", entry, f"- {entry['key']}: {words['no']} {entry['value']}")
             continue
-        who = f"{memory.speaker}: " if memory.speaker else ""
-        line = f"- ({words['turn']} {memory.turn}, {age_of(memory.occurred_at, now, language)}) {who}{memory.text} [{memory.emotion}]"
-        if take("memories", line.replace("\n", " ")):
-            used.append(memory)
-            said.update(memory.source_ids if memory.kind == "message" else [])
-    parts["recent"].reverse()
-    text = "\n\n".join(
-        f"{words[name]}:\n" + "\n".join(parts[name]) for name in ("facts", "memories", "recent") if parts[name]
-    )
-    return Context(text, tokens_of(text) if text else 0, used, notes or [])
+        made = {
+            "turn": item.turn,
+            "ago": ago(item, now, language, talk.session, talk.turn),
+            "speaker": item.speaker,
+            "text": _one_line(item.text),
+            "emotion": item.emotion,
+        }
+        line = (
+            f"- ({words['turn']} {made['turn']}, {made['ago']}) {made['speaker']}: {made['text']} [{made['emotion']}]"
+        )
+        if take("memories", made, line):
+            used.append(item)
+    block = text()
+    while count(block) > budget and any(parts.values()):
+        # The template of a user may write more than the lines that were counted.
+        longest = next(part for part in ("facts", "memories", "recent") if parts[part])
+        parts[longest].pop(0 if longest == "recent" else -1)
+        block = text()
+    return Context(block, count(block) if block else 0, used, notes or [])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

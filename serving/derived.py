@@ -9,7 +9,6 @@ import polars as pl
 from plugins.terms import terms
 from serving.features import Asked
 from serving.image import Image
-from serving.ranking import reason
 
 HANDICAP = {"fact": 0.2, "episode": 1.0}
 """What a derived memory must be better than the message it leads back to: the message says it in its own words."""
@@ -64,35 +63,43 @@ def fact_fit(facts: Derived, n: int) -> np.ndarray:
     return best
 
 
-def derived_memories(
-    kind: str, derived: Derived, image: Image, scores: np.ndarray, k: int
-) -> list[dict[str, Any]]:
-    """Return the ``k`` best rows as fields of `Memory`; what leads to no message that may be shown is left out."""
-    made = []
+def derived_memories(kind: str, derived: Derived, image: Image, scores: np.ndarray, k: int) -> list[dict[str, Any]]:
+    """Return the ``k`` best rows as fields of `Memory`; what leads only to messages that may not be shown is left out."""
+    made: list[dict[str, Any]] = []
     for row, fit, places in zip(derived.rows.iter_rows(named=True), derived.fit, derived.sources, strict=True):
-        shown = [place for place in places if np.isfinite(scores[place])]
-        if not shown or (kind == "fact" and row["status"] != "current"):
+        if kind == "fact" and row["status"] != "current":
             continue
-        best = max(shown, key=lambda place: (scores[place], -place))
+        shown = [place for place in places if np.isfinite(scores[place])]
         own = 0.5 * float(fit)
-        score = float(scores[best]) + own - HANDICAP[kind]
-        shares = {"source": round(float(scores[best]), 4), kind: round(own, 4), "kind": -HANDICAP[kind]}
-        made.append({"row": row, "score": score, "shares": shares, "best": best})
+        if places and not shown:
+            continue
+        best = max(shown, key=lambda place: (scores[place], -place)) if shown else None
+        # A memory that was told by another, or seen from one's own side in a world, has no messages in this scope.
+        base = float(scores[best]) if best is not None else float(np.median(scores)) if len(scores) else 0.0
+        shares = {"source": round(base, 4), kind: round(own, 4), "kind": -HANDICAP[kind]}
+        made.append({"row": row, "score": base + own - HANDICAP[kind], "shares": shares, "best": best})
     made.sort(key=lambda item: -item["score"])
     return [_fields(kind, image, **item) for item in made[:k]]
 
 
 def _fields(
-    kind: str, image: Image, row: dict[str, Any], score: float, shares: dict[str, float], best: int
+    kind: str, image: Image, row: dict[str, Any], score: float, shares: dict[str, float], best: int | None
 ) -> dict[str, Any]:
-    source = image.rows.row(best, named=True)
+    unknown: dict[str, Any] = {
+        "speaker_name": None,
+        "turn": 0,
+        "emotion": "neutral",
+        "session_id": "",
+        "source_ref": None,
+    }
+    source = image.rows.row(best, named=True) if best is not None else unknown
     return {
         "id": row[f"{kind}_id"],
         "kind": kind,
         "text": row["text"],
         "score": round(score, 4),
         "shares": shares,
-        "reason": reason({"fact": shares["fact"]} if kind == "fact" else {}) if kind == "fact" else "an episode that holds what fits",
+        "reason": "a fact that fits" if kind == "fact" else "an episode that holds what fits",
         "speaker": source["speaker_name"] if kind == "fact" else None,
         "occurred_at": row["valid_from"] if kind == "fact" else row["started_at"],
         "turn": int(source["turn"]) if kind == "fact" else int(row["turn_first"]),

@@ -31,6 +31,8 @@ class Asked:
         terms: Per content word its hashed stems.
         wanted: Traits that an answer would show.
         moments: When it is about, if it says so.
+        dim: Dimensions of the vector it is to have, 0 for none.
+        late_dim: Dimensions of the token vectors it is to have, 0 for none.
         vector: float32 (dim,), or None.
         pieces: float32 (pieces, dim) of its word pieces, or None.
     """
@@ -39,6 +41,8 @@ class Asked:
     terms: list[tuple[int, ...]]
     wanted: list[str]
     moments: Moments | None = None
+    dim: int = 0
+    late_dim: int = 0
     vector: np.ndarray | None = None
     pieces: np.ndarray | None = None
     words: set[str] = field(default_factory=set)
@@ -172,7 +176,7 @@ def _keywords(
         found[name] = standardised(bm25(wide, long))
     without = counts[:, content] if content.any() else counts
     sessions = image.sessions
-    first, end = image.bounds
+    first, _ = image.bounds
     starts = np.unique(first)
     by_session = np.add.reduceat(without, starts, axis=0) if len(starts) else without
     found["session"] = standardised(bm25(by_session, np.add.reduceat(lengths, starts))[sessions])

@@ -51,6 +51,12 @@ class Image:
     pieces: np.ndarray | None = None
     piece_ends: np.ndarray | None = None
 
+    @classmethod
+    def empty(cls) -> "Image":
+        """Return the image of a scope without messages."""
+        rows = pl.DataFrame(schema=dict.fromkeys(PLAIN, pl.String))
+        return cls(rows, np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
     def __len__(self) -> int:
         return self.rows.height
 
@@ -82,7 +88,7 @@ class Image:
     @cached_property
     def embedded(self) -> np.ndarray:
         """Return whether each message has a vector, bool (n,)."""
-        return np.zeros(len(self), bool) if self.vectors is None else self.vectors.any(axis=1)
+        return np.zeros(len(self), bool) if self.vectors is None else np.asarray(self.vectors.any(axis=1))
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -119,8 +125,8 @@ def image_of(table: pa.Table, *, vectors: bool, pieces: int) -> Image:
     """
     table = table.combine_chunks()
     rows = frame_of(table.select([name for name in PLAIN if name in table.column_names]))
-    order = rows.select(pl.arg_sort_by(*ORDER)).to_series().to_numpy()
-    if not np.array_equal(order, np.arange(len(order))):
+    if not _in_order(rows):
+        order = rows.select(pl.arg_sort_by(*ORDER)).to_series().to_numpy()
         table, rows = table.take(pa.array(order)), rows[order]
         table = table.combine_chunks()
     terms, term_ends = _flat(_array(table, "terms"))
@@ -132,6 +138,18 @@ def image_of(table: pa.Table, *, vectors: bool, pieces: int) -> Image:
     if pieces:
         image.pieces, image.piece_ends = _binary(_array(table, "tokens"), pieces)
     return image
+
+
+def _in_order(rows: pl.DataFrame) -> bool:
+    """Return whether each session stands in one piece, in the order of time: so are the rows of a table written by weekly runs."""
+    if rows.height < 2:
+        return True
+    same = (rows["session_id"] == rows["session_id"].shift(1)).fill_null(value=False).to_numpy()
+    if int((~same).sum()) != rows["session_id"].n_unique():
+        return False
+    times, turns = rows["occurred_at"].to_physical().to_numpy(), rows["turn"].to_numpy()
+    later = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (turns[1:] > turns[:-1]))
+    return bool((later | ~same[1:]).all())
 
 
 def joined(first: Image, second: Image) -> Image:
@@ -151,9 +169,7 @@ def joined(first: Image, second: Image) -> Image:
     return image
 
 
-def _regrouped(
-    values: list[np.ndarray], ends: list[np.ndarray], order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _regrouped(values: list[np.ndarray], ends: list[np.ndarray], order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return lists that lie one after the other in another order of the lists."""
     flat = np.concatenate(values)
     counts = np.concatenate([np.diff(part, prepend=0) for part in ends])

@@ -54,7 +54,7 @@ REASONS = {
 @lru_cache(maxsize=1)
 def weights() -> dict[str, dict[str, float]]:
     """Return the sets by name: late, semantic, words, by_hand."""
-    return json.loads(WEIGHTS.read_text(encoding="utf-8"))["weights"]  # type: ignore[no-any-return]
+    return json.loads(WEIGHTS.read_text(encoding="utf-8"))["weights"]
 
 
 @dataclass

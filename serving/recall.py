@@ -5,9 +5,11 @@ message it was read from, an episode is found through what was said in it.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,9 @@ LONGEST_QUESTION = 2_000
 
 CACHED_VECTORS = 2_000
 """Vectors of fresh messages that are kept in memory."""
+
+CACHED_QUESTIONS = 256
+"""Questions whose vectors are kept: a reply often asks for context and recalls with the same words."""
 
 EMBED_AT_ONCE = 8
 """Fresh messages that one question may embed; the others are found by words until the next question or the next run."""
@@ -125,12 +130,30 @@ class Recaller:
         embedder: Embedder | None,
         tokens: TokenEmbedder | None = None,
         access: Access | None = None,
+        shared: Callable[[str], list[str]] | None = None,
     ) -> None:
         self.store = store
         self.memories = Memories(vectors)
         self.encoder = None if embedder is None else Encoder(embedder, tokens)
         self.access = access
+        self.shared = shared
+        self._questions: OrderedDict[tuple[str, bool], tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
         self._fresh: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(3, thread_name_prefix="memory-recall")
+
+    @cached_property
+    def _blas(self) -> Any:
+        from threadpoolctl import ThreadpoolController
+
+        return ThreadpoolController()
+
+    def _one_thread(self) -> Any:
+        """Return a context in which NumPy multiplies on one thread: the matrices are small, and threads that wait for each other made
+        the slowest questions three times slower."""
+        return self._blas.limit(limits=1, user_api="blas")
 
     @property
     def embedder(self) -> Embedder | None:
@@ -158,24 +181,31 @@ class Recaller:
         """
         answer, filters = Recalled(), filters or Filters()
         moment = now or datetime.now(UTC)
-        asked = self.asked(question, moment, answer.notes)
+        asked = self.read(question, moment, answer.notes)
         if asked is None:
             return answer
-        image = self.image(scope, asked, answer.notes)
-        if image is None or not len(image):
-            answer.notes.append("nothing is remembered in this scope yet")
-            return answer
-        found = features(image, asked)
+        # The model, the table and the store are asked at once: each waits outside of Python.
+        encoded = self._pool.submit(self.encode, asked)
+        image = self.image(scope, asked, encoded)
+        encoded.result()
+        image = image if image is not None else Image.empty()
         facts = self._derived("fact_embeddings", scope, image, asked)
         episodes = self._derived("episode_embeddings", scope, image, asked) if "episode" in kinds else None
-        if facts is not None:
+        if not len(image) and episodes is None:
+            answer.notes.append("nothing is remembered in this scope yet")
+            return answer
+        with self._one_thread():
+            found = features(image, asked) if len(image) else {}
+        if facts is not None and len(image):
             found["fact"] = fact_fit(facts, len(image))
-        self._by_hand(found, image, scope, emotion, moment)
-        ranked = rank(found)
-        scores = ranked.scores + standing(image, asked)
-        scores = np.where(filters.mask(image.rows), scores, -np.inf)
         memories: list[Memory] = []
-        if "message" in kinds:
+        scores = np.zeros(0)
+        if len(image):
+            self._by_hand(found, image, scope, emotion, moment)
+            ranked = rank(found)
+            scores = ranked.scores + standing(image, asked)
+            scores = np.where(filters.mask(image.rows), scores, -np.inf)
+        if "message" in kinds and len(image):
             memories += _messages(image, ranked, scores, facts, k)
         shown = {memory.id for memory in memories}
         for kind, derived in (("fact", facts), ("episode", episodes)):
@@ -192,7 +222,14 @@ class Recaller:
         return answer
 
     def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
-        """Return the question with what can be searched by, None for an empty one."""
+        """Return the question with its vectors, None for an empty one."""
+        asked = self.read(question, now, notes)
+        if asked is not None:
+            self.encode(asked)
+        return asked
+
+    def read(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
+        """Return what the words of a question say, and which vectors it is to have; None for an empty one."""
         text = question.strip()
         if not text:
             notes.append("the question is empty")
@@ -210,26 +247,47 @@ class Recaller:
         if maker is not None and maker.split("+")[0] != self.encoder.embedder.fingerprint:
             notes.append("the embedder has changed and its table is not complete: found by words alone")
             return asked
-        asked.vector = self.encoder.embedder.embed_query(text)
+        asked.dim = self.encoder.embedder.dim
         late = self.encoder.late
         if late is not None and (maker is None or maker == self.encoder.fingerprint):
             spoken = pl.DataFrame({"text": [text]}).select(language(pl.col("text"))).item()
-            if spoken in (*late.languages, "und"):
-                asked.pieces = late.embed_query(text)
+            asked.late_dim = late.dim if spoken in (*late.languages, "und") else 0
         return asked
 
-    def image(self, scope: Scope, asked: Asked, notes: list[str]) -> Image | None:
-        """Return what is known of the scope: the tables' messages and the fresh ones."""
-        late = self.encoder.late if self.encoder is not None and asked.pieces is not None else None
-        pieces = late.dim if late is not None else 0
-        image = self.memories.messages(scope, asked.text, asked.vector, pieces)
-        new = fresh(self.store, scope)
+    def encode(self, asked: Asked) -> None:
+        """Give the question its vectors; those of the last questions are kept."""
+        if self.encoder is None or not asked.dim:
+            return
+        late = self.encoder.late if asked.late_dim else None
+        key = (asked.text, late is not None)
+        known = self._questions.get(key)
+        if known is None:
+            known = (self.encoder.embedder.embed_query(asked.text), late.embed_query(asked.text) if late else None)
+            self._questions[key] = known
+            while len(self._questions) > CACHED_QUESTIONS:
+                self._questions.popitem(last=False)
+        asked.vector, asked.pieces = known
+
+    def image(self, scope: Scope, asked: Asked, encoded: Future[None] | None = None) -> Image | None:
+        """Return what is known of the scope: the tables' messages and the fresh ones.
+
+        Args:
+            encoded: Is done when the question has its vectors; None: it has them.
+        """
+        told = self._pool.submit(fresh, self.store, scope)
+
+        def vector() -> np.ndarray | None:
+            if encoded is not None:
+                encoded.result()
+            return asked.vector
+
+        image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
+        new = told.result()
         if image is not None and len(image) and new.height:
             new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
         if not new.height:
             return image
-        dim = len(asked.vector) if asked.vector is not None else 0
-        added = fresh_image(new, self._embedded(new, dim, pieces), dim, pieces)
+        added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
         return added if image is None or not len(image) else joined(image, added)
 
     def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -254,6 +312,15 @@ class Recaller:
 
     def _derived(self, kind: str, scope: Scope, image: Image, asked: Asked) -> Derived | None:
         rows = self.memories.derived(kind, scope)
+        if kind == "episode_embeddings" and self.shared is not None:
+            told = self.memories.episodes_by_id(self.shared(scope.agent_id))
+            rows = (
+                pl.concat([rows, told]).unique("episode_id", keep="first", maintain_order=True)
+                if rows.height and told.height
+                else rows
+                if rows.height
+                else told
+            )
         return Derived.of(rows, image, asked) if rows.height else None
 
     def _by_hand(
@@ -261,7 +328,8 @@ class Recaller:
     ) -> None:
         """Add the features whose weights are set by hand."""
         importance = image.rows["importance"].to_numpy().astype(np.float64)
-        age = (np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us") - image.times) / np.timedelta64(1, "D")
+        present = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us")
+        age = (present - image.times).astype("timedelta64[s]").astype(np.float64) / 86_400
         counts = self.access.counts(scope.agent_id) if self.access is not None else {}
         used = (
             np.array([counts.get(key, (0, 0.0))[0] for key in image.rows["message_id"]], dtype=np.float64)

@@ -22,8 +22,44 @@ SAME_MATTER = 0.6
 """Share of a request's words that a message must say to be withdrawn by it."""
 
 COMMANDS = frozenset(
-    "forget delete erase remove disregard discard please obsolete temporary note told tell said about remember everything olvida olvide "
-    "olvídate borra bórralo elimina dije conté recuerda por favor todo save saved store stored keep record repeat do".split()
+    [
+        "forget",
+        "delete",
+        "erase",
+        "remove",
+        "disregard",
+        "discard",
+        "please",
+        "obsolete",
+        "temporary",
+        "note",
+        "told",
+        "tell",
+        "said",
+        "about",
+        "remember",
+        "everything",
+        "olvida",
+        "olvide",
+        "olvídate",
+        "borra",
+        "bórralo",
+        "elimina",
+        "dije",
+        "conté",
+        "recuerda",
+        "por",
+        "favor",
+        "todo",
+        "save",
+        "saved",
+        "store",
+        "stored",
+        "keep",
+        "record",
+        "repeat",
+        "do",
+    ]
 )
 CUE = re.compile(
     r"(?i)\b(?:is now|are now|am now|(?:has |have )?(?:changed|switched|moved) to|replaces|supersedes|ahora (?:es|son|está)|(?:cambió|ha cambiado|cambia) a|sustituye)\b"

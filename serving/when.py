@@ -219,7 +219,15 @@ def _season(match: re.Match[str], now: datetime) -> Spans:
 
 
 def _word(match: re.Match[str], now: datetime) -> Spans:
-    back = {"yesterday": 1, "ayer": 1, "last night": 1, "anoche": 1, "day before yesterday": 2, "anteayer": 2, "antes de ayer": 2}
+    back = {
+        "yesterday": 1,
+        "ayer": 1,
+        "last night": 1,
+        "anoche": 1,
+        "day before yesterday": 2,
+        "anteayer": 2,
+        "antes de ayer": 2,
+    }
     start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back.get(match["word"], 0))
     return [(start, start + timedelta(days=1))]
 
@@ -251,5 +259,3 @@ def _year(match: re.Match[str], now: datetime) -> Spans:
 
 def _number(word: str | None) -> int:
     return int(word) if word and word.isdigit() else NUMBERS.get(word or "a", 1)
-
-

@@ -1,0 +1,165 @@
+"""Worlds: how close agents are to people, what mood they are in, and what they told each other.
+
+Affinity is permanent; a mood belongs to a session and fades with a half-life of half an hour.
+"""
+
+import time
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from plugins.persona_template import DEFAULT_LEVELS, PersonaTemplate, affinity_change, load_persona
+from records.errors import MemoryAssetsError, StoreError
+from resources.store import InteractionStore
+
+MOOD_HALF_LIFE_MINUTES = 30.0
+
+SHARED_SECONDS = 2.0
+"""How long it may take until another process's sharing is seen."""
+
+MOODS = {
+    "joy": "cheerful",
+    "sadness": "melancholic",
+    "anger": "irritated",
+    "fear": "anxious",
+    "surprise": "curious",
+    "disgust": "reserved",
+}
+"""Emotion of what was said to the mood it leaves."""
+
+
+class Worlds:
+    """Affinity, moods, personas and shared memories of one installation."""
+
+    def __init__(self, store: InteractionStore, personas_dir: Path | None = None) -> None:
+        self.store = store
+        self.personas_dir = personas_dir
+        self._shared: dict[str, tuple[float, list[str]]] = {}
+
+    @cached_property
+    def _tables(self) -> tuple[sa.Table, sa.Table, sa.Table]:
+        tables = self.store.meta.tables
+        return tables["affinity"], tables["moods"], tables["shared_memories"]
+
+    def persona(self, agent: str) -> PersonaTemplate | None:
+        """Return the agent's template, None if there is none.
+
+        Raises:
+            MemoryAssetsError: the file is no template, or the agent's id cannot be a file name.
+        """
+        if self.personas_dir is None:
+            return None
+        path = self.personas_dir / f"{agent}.json"
+        if path.parent != self.personas_dir:
+            raise MemoryAssetsError("an agent's id with a slash in it has no persona template")
+        return load_persona(path) if path.is_file() else None
+
+    # -- affinity -------------------------------------------------------------------------------------------------
+
+    def affinity(self, user: str, agent: str) -> tuple[float, str]:
+        """Return points (-100 to 100, 0 at first) and the name of the level."""
+        table, _, _ = self._tables
+        with self.store.engine.connect() as connection:
+            points = connection.execute(
+                sa.select(table.c.points).where(table.c.user_id == user, table.c.persona_id == agent)
+            ).scalar()
+        value = float(points or 0.0)
+        persona = self.persona(agent)
+        return value, persona.level(value) if persona is not None else _level(value)
+
+    def add_affinity(self, user: str, agent: str, change: float, *, now: datetime | None = None) -> float:
+        """Add points, within -100 and 100, in one statement that loses nothing when two happen at once; return the new points."""
+        table, _, _ = self._tables
+        least = sa.func.min if self.store.is_sqlite else sa.func.least
+        most = sa.func.max if self.store.is_sqlite else sa.func.greatest
+        moment = now or datetime.now(UTC)
+        first = max(-100.0, min(100.0, change))
+        statement = self.store.upsert(table).values(user_id=user, persona_id=agent, points=first, updated_at=moment)
+        statement = statement.on_conflict_do_update(
+            index_elements=["user_id", "persona_id"],
+            set_={"points": least(100.0, most(-100.0, table.c.points + change)), "updated_at": moment},
+        )
+        with self.store.writer.begin() as connection:
+            connection.execute(statement)
+        return self.affinity(user, agent)[0]
+
+    # -- mood -----------------------------------------------------------------------------------------------------
+
+    def mood(self, session: str, *, now: datetime | None = None) -> tuple[str, float] | None:
+        """Return the mood's name and what is left of its intensity, None when it has faded below 0.05."""
+        rows = self.store.rows("moods", session_id=session)
+        if not rows:
+            return None
+        minutes = max(0.0, ((now or datetime.now(UTC)) - rows[0]["started_at"]).total_seconds() / 60)
+        left = float(rows[0]["intensity"]) * 2.0 ** (-minutes / MOOD_HALF_LIFE_MINUTES)
+        return (str(rows[0]["name"]), round(left, 4)) if left >= 0.05 else None
+
+    def set_mood(self, session: str, agent: str, name: str, intensity: float, *, now: datetime | None = None) -> None:
+        """Set the mood of an agent in a conversation.
+
+        Raises:
+            StoreError: the intensity is not between 0 and 1.
+        """
+        if not 0 <= intensity <= 1:
+            raise StoreError("a mood's intensity lies between 0 and 1")
+        _, table, _ = self._tables
+        values = {"agent_id": agent, "name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
+        statement = self.store.upsert(table).values(session_id=session, **values)
+        with self.store.writer.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["session_id"], set_=values))
+
+    def react(
+        self,
+        *,
+        user: str,
+        agent: str,
+        session: str,
+        emotion: str,
+        valence: float,
+        arousal: float,
+        disclosed: bool = False,
+        now: datetime | None = None,
+    ) -> tuple[float, tuple[str, float] | None]:
+        """Update affinity and mood by rule after an exchange; return the points and the mood.
+
+        A mood takes over when it is at least as strong as what is left of the one before.
+        """
+        points = self.add_affinity(user, agent, affinity_change(valence, arousal, disclosed=disclosed), now=now)
+        before, name = self.mood(session, now=now), MOODS.get(emotion)
+        if name is not None and (before is None or name == before[0] or arousal >= before[1]):
+            self.set_mood(session, agent, name, min(1.0, max(0.0, arousal)), now=now)
+        return points, self.mood(session, now=now)
+
+    def state(self, agent: str, user: str | None, session: str | None) -> tuple[str, str]:
+        """Return mood and closeness in words for a prompt, empty where there is nothing to say."""
+        mood = self.mood(session) if session is not None else None
+        points, level = self.affinity(user, agent) if user is not None else (0.0, "")
+        return (mood[0] if mood is not None else ""), (level if points else "")
+
+    # -- what agents share ----------------------------------------------------------------------------------------
+
+    def share(self, episode_id: str, *, by: str, with_agent: str, now: datetime | None = None) -> bool:
+        """Let another agent recall an episode; return whether it was new."""
+        row = {"memory_id": episode_id, "agent_id": with_agent, "shared_by": by, "shared_at": now or datetime.now(UTC)}
+        self._shared.pop(with_agent, None)
+        return bool(self.store.insert_once("shared_memories", [row]))
+
+    def shared_with(self, agent: str) -> list[str]:
+        """Return the episodes that others shared with an agent."""
+        held = self._shared.get(agent)
+        if held is not None and time.monotonic() - held[0] < SHARED_SECONDS:
+            return held[1]
+        _, _, table = self._tables
+        with self.store.engine.connect() as connection:
+            query = sa.select(table.c.memory_id).where(table.c.agent_id == agent).order_by(table.c.memory_id)
+            found = list(connection.execute(query).scalars())
+        if len(self._shared) > 10_000:
+            self._shared.clear()
+        self._shared[agent] = (time.monotonic(), found)
+        return found
+
+
+def _level(points: float) -> str:
+    return [name for start, name in DEFAULT_LEVELS if points >= start][-1]

@@ -1,0 +1,180 @@
+"""The parts of recall: terms, traits, features, standing, decay, late interaction, segmentation."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugins.decay import strength
+from plugins.minilm import MiniLMTokens
+from plugins.segmentation import boundaries
+from plugins.terms import BITS, asked_terms, term, term_lists, traits
+from serving.features import around, bm25, features, read, standardised
+from serving.image import PLAIN, Image, joined
+from serving.ranking import rank, weights
+from serving.standing import standing
+
+START = datetime(2025, 1, 6, 10, tzinfo=UTC)
+
+
+def image(*texts: str, roles: list[str] | None = None, sessions: list[str] | None = None, first: int = 0) -> Image:
+    """Return the image of messages a minute apart."""
+    rows = pl.DataFrame(
+        {
+            "message_id": [f"m{first + n:03d}" for n in range(len(texts))],
+            "session_id": sessions or ["s"] * len(texts),
+            "speaker_id": ["ana"] * len(texts),
+            "speaker_name": ["Ana"] * len(texts),
+            "role": roles or ["user"] * len(texts),
+            "occurred_at": [START + timedelta(minutes=first + n) for n in range(len(texts))],
+            "turn": list(range(first, first + len(texts))),
+            "source_ref": [None] * len(texts),
+            "emotion": ["neutral"] * len(texts),
+            "importance": [0.5] * len(texts),
+            "text": list(texts),
+        },
+        schema_overrides={"source_ref": pl.String, "occurred_at": pl.Datetime("us", "UTC")},
+    ).select(PLAIN)
+    lists = term_lists([f"Ana: {text}" for text in texts])
+    return Image(
+        rows,
+        rows.select(traits()).to_series().to_numpy(),
+        lists.explode().to_numpy().astype(np.int32),
+        lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
+    )
+
+
+def best(found: Image, question: str) -> str:
+    """Return the text that ranks first for a question, by words alone."""
+    asked = read(question, START)
+    scores = rank(features(found, asked)).scores + standing(found, asked)
+    return str(found.rows["text"][int(np.argmax(scores))])
+
+
+def test_words_meet_in_their_stems_without_accents_in_both_languages() -> None:
+    assert term("running", "en") == term("runs", "en")
+    assert term("canciones", "es") == term("canción", "es")
+    assert asked_terms("the of and") == asked_terms("the of and")
+    assert asked_terms("") == []
+
+
+def test_traits_show_questions_times_and_reasons() -> None:
+    frame = pl.DataFrame({"text": ["Where is it?", "I left yesterday because of you", "me fui ayer porque sí"]})
+    bits = frame.select(traits()).to_series().to_list()
+    assert bits[0] & BITS["question"]
+    assert all(bit & BITS["time"] and bit & BITS["reason"] for bit in bits[1:])
+
+
+def test_bm25_prefers_rare_words_and_short_texts() -> None:
+    counts = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    scores = bm25(counts, np.array([5.0, 5.0, 20.0]))
+    assert scores[1] > scores[0] > scores[2]
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.integers(1, 4))
+def test_around_is_the_sum_over_the_neighbours(values: list[float], reach: int) -> None:
+    found = image(*["x"] * len(values), sessions=[f"s{n // 4:03d}" for n in range(len(values))])
+    got = around(found, np.array(values), reach)
+    for place in range(len(values)):
+        near = [v for n, v in enumerate(values) if abs(n - place) <= reach and n // 4 == place // 4]
+        assert got[place] == pytest.approx(sum(near), abs=1e-9)
+
+
+def test_a_joined_image_equals_the_image_of_all() -> None:
+    whole = image("one cat", "two dogs", "three birds", "four fish")
+    parts = joined(image("three birds", "four fish", first=2), image("one cat", "two dogs"))
+    assert parts.rows.equals(whole.rows)
+    assert np.array_equal(parts.terms, whole.terms)
+    assert np.array_equal(parts.term_ends, whole.term_ends)
+
+
+def test_the_answer_is_found_and_its_shares_sum_to_its_score() -> None:
+    found = image("I like tea.", "My sister lives in Lisbon.", "It rains today.", "We ate soup.")
+    assert best(found, "Where does her sister live?") == "My sister lives in Lisbon."
+    ranked = rank(features(found, read("Where does her sister live?", START)))
+    assert np.allclose(ranked.shares.sum(axis=1), ranked.scores)
+
+
+def test_weights_name_features_that_exist() -> None:
+    found = image("one", "two")
+    asked = read("what time is it?", START)
+    asked.vector, found.vectors = np.ones(4, np.float32) / 2, np.eye(4, dtype=np.float32)[:2]
+    asked.pieces, found.pieces, found.piece_ends = (
+        np.eye(2, dtype=np.float32),
+        np.eye(2, dtype=np.int8),
+        np.array([1, 2]),
+    )
+    made = features(found, asked)
+    for name in ("late", "semantic", "words"):
+        assert set(weights()[name]) <= set(made)
+
+
+@pytest.mark.parametrize(
+    ("request_", "secret"),
+    [
+        ("Please forget what I told you about the accident with the boat.", "The accident with the boat was my fault."),
+        ("Por favor olvida lo que te conté del accidente con el barco.", "El accidente con el barco fue culpa mía."),
+    ],
+)
+def test_what_a_user_withdrew_is_never_recalled(request_: str, secret: str) -> None:
+    found = image(
+        "I like tea.", secret, request_, "Done, I forget the accident.", roles=["user", "user", "user", "agent"]
+    )
+    gone = found.withdrawn.tolist()
+    assert gone == [False, True, True, True]
+    assert best(found, "what about the accident with the boat? accidente barco") == "I like tea."
+
+
+def test_an_agent_cannot_withdraw_and_not_forgetting_is_no_request() -> None:
+    assert not image(
+        "The treasure is in the cave.", "Forget the treasure in the cave!", roles=["agent", "agent"]
+    ).withdrawn.any()
+    assert not image("I met Bo.", "I will never forget that day.", "Don't forget my birthday!").withdrawn.any()
+
+
+def test_what_was_replaced_comes_after_what_replaced_it() -> None:
+    found = image(
+        "The owner of the project is Li.", "We had lunch.", "Update this: the owner of the project is now Maya."
+    )
+    assert found.superseded.tolist() == [True, False, False]
+    assert best(found, "Who is the owner of the project?").endswith("Maya.")
+
+
+def test_important_and_recalled_memories_decay_more_slowly() -> None:
+    age = np.array([30.0, 30.0, 30.0])
+    weak, important, used = strength(age, np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 5.0]))
+    assert weak == pytest.approx(0.5)
+    assert important > 0.95
+    assert weak < used < important
+
+
+def test_standardised_leaves_out_what_is_not_known() -> None:
+    got = standardised(np.array([1.0, 3.0, 99.0]), np.array([True, True, False]))
+    assert got.tolist() == [-1.0, 1.0, 0.0]
+    assert not standardised(np.array([2.0, 2.0])).any()
+
+
+def test_token_vectors_do_not_depend_on_the_batch_and_find_what_is_meant() -> None:
+    model = MiniLMTokens()
+    texts = ["She works as a nurse in a hospital.", "The cat sleeps on the sofa."]
+    together = model.embed(texts)
+    assert all(np.array_equal(one, model.embed([text])[0]) for one, text in zip(together, texts, strict=True))
+    question = model.embed_query("What is her job?")
+    fit = [float((rows.astype(np.float32) @ question.T / 127).max(axis=0).mean()) for rows in together]
+    assert fit[0] > fit[1]
+
+
+def test_another_topic_begins_where_a_question_brings_new_words() -> None:
+    turns = [
+        "I adopted a puppy last week.",
+        "What breed is the puppy?",
+        "The puppy is a beagle, he chews my shoes.",
+        "Beagles love chewing shoes, yes.",
+        "By the way, do you have any plans for the summer holidays in Portugal?",
+        "I want to surf in Portugal in July.",
+    ]
+    assert 4 in boundaries(turns)
+    assert 3 not in boundaries(turns)
