@@ -9,6 +9,7 @@ from dbt_like_sql.project import Project
 from memory_assets import (
     adapters,
     analytics,
+    bonds,
     checks,
     datasets,
     embeddings,
@@ -55,6 +56,7 @@ def build_defs(
             *embeddings.build(weekly),
             *facts.build(weekly),
             *episodes.build(weekly),
+            *bonds.build(),
             sync.build(weekly),
             *datasets.build(weekly),
             *adapters.build(weekly),

@@ -19,6 +19,8 @@ def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksD
     partitions: dict[str, dg.PartitionsDefinition | None] = {
         "consolidated_episodes": None,
         "fact_history": None,
+        "memory_strength": None,
+        "relationships": None,
         "personality_dataset": PERSONAS,
         "episodic_dataset": persona_weeks(weekly),
     }

@@ -15,6 +15,8 @@ MEMORY = (
     "episodes",
     "consolidated_episodes",
     "episode_embeddings",
+    "memory_strength",
+    "relationships",
     "synced_messages",
 )
 """The way of the data from a week's snapshot to its mark as synced."""

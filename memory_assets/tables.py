@@ -18,6 +18,8 @@ _WHERE = {
     "fact_history": ("records.memory", "FactHistory"),
     "episodes": ("records.memory", "Episodes"),
     "consolidated_episodes": ("records.memory", "ConsolidatedEpisodes"),
+    "memory_strength": ("records.memory", "MemoryStrength"),
+    "relationships": ("records.memory", "Relationships"),
     "personality_dataset": ("records.training", "DatasetManifest"),
     "episodic_dataset": ("records.training", "DatasetManifest"),
 }

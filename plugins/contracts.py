@@ -240,6 +240,7 @@ class Spent:
     cost_usd: float = 0.0
     remembered: int = 0
     rejected: int = 0
+    left_for_later: int = 0
 
 
 class FactExtractor(Plugin):

@@ -7,6 +7,7 @@ returns is bounded.
 from typing import Any
 
 import polars as pl
+from pydantic import Field
 
 from plugins.contracts import FactExtractor, PluginConfig, Spent
 from plugins.episodes_rules import RuleEpisodes
@@ -70,9 +71,15 @@ class LLMFacts(FactExtractor):
     """One request per session and chunk of messages; unchanged chunks are answered from what is remembered."""
 
     class Config(PluginConfig):
-        """How much of a session a request holds."""
+        """How much of a session a request holds, and what a run may spend.
+
+        Attributes:
+            tokens_per_run: A run stops asking when it has spent as many; what was answered is remembered, so that the next run goes on
+                where this one stopped. 0: no limit.
+        """
 
         messages_per_request: int = 40
+        tokens_per_run: int = Field(0, ge=0, exclude=True)  # no part of the fingerprint: it changes no fact
 
     name = "openai"
     version = "2"
@@ -91,6 +98,11 @@ class LLMFacts(FactExtractor):
         for session in said.partition_by("session_id", maintain_order=True):
             size = self.config.messages_per_request
             for start in range(0, session.height, size):
+                spent = _counters(model)
+                used = spent[1] + spent[2] - before[1] - before[2]
+                if 0 < self.config.tokens_per_run <= used:
+                    self.spent.left_for_later += 1
+                    continue
                 for fact in self._chunk(model, session[start : start + size].to_dicts()):
                     rows.setdefault(fact["fact_id"], fact)
         _account(self.spent, before, _counters(model))

@@ -180,3 +180,30 @@ class FactEmbeddings(Record):
     text = dy.String(description="Key, value and quote, as embedded")
     text_hash = dy.String(description="Hash of the text that was embedded")
     embedder = dy.String(description="Fingerprint of the embedder")
+
+
+class MemoryStrength(Record):
+    """One row per episode that consolidation kept: how strongly it is still there."""
+
+    memory_id = dy.String(primary_key=True, description="Episode")
+    agent_id = dy.String(description="Whose memory it belongs to")
+    importance = dy.Float64(min=0, max=1, description="How much it deserves to be remembered")
+    age_days = dy.Float64(min=0, description="Days from its end to the end of the newest episode")
+    times_recalled = dy.Int64(min=0, description="How often it was recalled")
+    last_recalled = dy.Datetime(**UTC_TIME, nullable=True, description="When last")
+    strength = dy.Float64(
+        min=0, max=1, description="After decay, see plugins/decay.py; age counts from the last recall"
+    )
+
+
+class Relationships(Record):
+    """One row per agent, other participant and week in which they shared an episode."""
+
+    agent_id = dy.String(primary_key=True, description="Whose side it is")
+    other_id = dy.String(primary_key=True, description="The person or agent")
+    week = dy.String(primary_key=True, description="Monday of its week")
+    other_kind = dy.String(check=one_of(("user", "agent")), description="user or agent")
+    episodes = dy.Int64(min=1, description="Shared episodes of the week")
+    strength = dy.Float64(min=0, max=1, description="Bond after the week, see plugins/relationships.py")
+    valence = dy.Float64(min=-1, max=1, description="How it felt, older weeks fading")
+    affinity = dy.Float64(nullable=True, description="Points of closeness now, in the newest week of a person")

@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
-from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts
+from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts, MemoryStrength, Relationships
 from records.training import DatasetManifest
 from resources.keys import Keys
 from resources.lake import Lake
@@ -70,6 +70,7 @@ def forget(
     done.removed["message_embeddings"] = vectors.delete("message_embeddings", "message_id", ids)
     done.removed["episode_embeddings"] = vectors.delete("episode_embeddings", "episode_id", dropped["episodes"])
     done.removed["fact_embeddings"] = vectors.delete("fact_embeddings", "fact_id", sorted(set(dropped["facts"])))
+    _from_bonds(lake, dropped["episodes"], value if kind == "user" else None, done)
     _forget_use(store, [*ids, *dropped["episodes"], *dropped["facts"]])
     _from_training(store, home, dropped["dataset_samples"], dropped["personas"], done)
     with store.writer.begin() as connection:
@@ -82,12 +83,30 @@ def forget(
             connection.execute(sa.delete(sessions).where(sessions.c.session_id == value))
         if kind == "user":
             sessions, speakers = store.meta.tables["sessions"], store.meta.tables["speakers"]
+            affinity, moods = store.meta.tables["affinity"], store.meta.tables["moods"]
+            mine = sa.select(sessions.c.session_id).where(sessions.c.user_id == value)
+            connection.execute(sa.delete(moods).where(moods.c.session_id.in_(mine)))
+            connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
             connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
             connection.execute(sa.delete(speakers).where(speakers.c.speaker_id == value))
     for week in done.weeks:
         SyncState(store).reopen(week)
     done.pending = [f"materialize week {week}" for week in done.weeks] + ["publish analytics again"]
     return done
+
+
+def _from_bonds(lake: Lake, episodes: list[str], user: str | None, done: Forgotten) -> None:
+    """Drop the strength of what is gone and the relationships with a forgotten user, which name no message."""
+    for asset, record, gone in (
+        ("memory_strength", MemoryStrength, pl.col("memory_id").is_in(episodes)),
+        ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
+    ):
+        for partition in lake.partitions(asset):
+            frame = lake.read(asset, record, [partition]).collect()
+            kept = frame.filter(~gone)
+            if kept.height < frame.height:
+                done.removed[asset] = done.removed.get(asset, 0) + frame.height - kept.height
+                lake.write(asset, partition, kept)
 
 
 def _forget_use(store: InteractionStore, memories: list[str]) -> None:

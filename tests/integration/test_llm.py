@@ -52,6 +52,22 @@ def test_facts_are_grounded_and_bounded_and_never_asked_twice(openai_server, tmp
     assert openai_server.requests[0]["response_format"]["json_schema"]["strict"] is True
 
 
+def test_a_spent_budget_stops_cleanly_and_the_next_run_goes_on(openai_server, tmp_path: Path) -> None:
+    openai_server.answer = lambda messages: json.dumps({"facts": [fact()]})
+    raw = raw_of(message_rows(6))
+    config = LLMFacts.Config(messages_per_request=2, tokens_per_run=100)
+    left = []
+    for _ in range(4):
+        extractor = LLMFacts(config, llm=client(openai_server.url, tmp_path))
+        found = extractor.extract(raw)
+        left.append(extractor.spent.left_for_later)
+    assert left == [2, 1, 0, 0]
+    assert len(openai_server.requests) == 3
+    assert found.equals(
+        LLMFacts(LLMFacts.Config(messages_per_request=2), llm=client(openai_server.url, tmp_path)).extract(raw)
+    )
+
+
 def test_episodes_take_title_and_importance_from_the_model_within_bounds(openai_server, tmp_path: Path) -> None:
     openai_server.answer = lambda messages: json.dumps(
         {"title": "A loss", "summary": "Somebody died.", "type": "support", "importance": 9}
