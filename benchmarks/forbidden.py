@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.evidence import Conversation, Question, Turn
 from benchmarks.installation import home, install
 from benchmarks.recall import Bm25
+from records.ids import content_id
 
 TOP = 5
 
@@ -71,12 +72,13 @@ def main() -> None:
         client, _ = install([talk for talk, _, _ in read], folder)
         for talk, asked, memories in read:
             bm25 = Bm25(talk)
+            names_of = {content_id("m", talk.name, turn.ref): turn.ref for turn in talk.turns}
             for query in asked:
                 queries += 1
                 answer = client.recall(query["prompt"], agent=talk.name, k=10, kinds=("message",))
                 ranked = {
                     "bm25": bm25.ranked(query["prompt"]),
-                    "recall": [str(memory.source_ref) for memory in answer.memories],
+                    "recall": [names_of[memory.id] for memory in answer.memories],
                 }
                 for name, refs in ranked.items():
                     top = set(refs[:TOP])

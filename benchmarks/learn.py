@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.evidence import FORMATS, averaged, metrics
 from benchmarks.installation import home, install
+from records.ids import content_id
 from serving.features import Asked, features
 from serving.ranking import WEIGHTS, weights
 from serving.scope import Scope
@@ -59,7 +60,8 @@ def examples(path: Path, kind: str, folder: Path, name: str) -> tuple[list[Examp
             assert image is not None
             values = features(image, _reduced(asked, name))
             names = [key for key in values if key not in weights()["by_hand"]]
-            refs = image.rows["source_ref"].to_list()
+            names_of = {content_id("m", talk.name, turn.ref): turn.ref for turn in talk.turns}
+            refs = [names_of[key] for key in image.rows["message_id"]]
             truth = np.isin(refs, question.evidence)
             matrix = np.stack([values[key] for key in names], axis=1)
             guess = sum(

@@ -96,6 +96,7 @@ def main() -> None:
         for talk in conversations:
             bm25 = Bm25(talk)
             refs = [turn.ref for turn in talk.turns]
+            names_of = {content_id("m", talk.name, ref): ref for ref in refs}
             matrix = np.stack([vectors[content_id("m", talk.name, ref)] for ref in refs])
             late = Late(client, [content_id("m", talk.name, ref) for ref in refs], talk.name)
             for question in talk.questions:
@@ -111,7 +112,7 @@ def main() -> None:
                     start = time.perf_counter()
                     answer = memory.recall(question.text, agent=talk.name, k=DEPTH, kinds=("message",))
                     took[name].append(time.perf_counter() - start)
-                    ranked[name] = [str(found.source_ref) for found in answer.memories]
+                    ranked[name] = [names_of[found.id] for found in answer.memories]
                 for name, refs_found in ranked.items():
                     rows[name].append((question.category, metrics(refs_found, question.evidence)))
     line: dict[str, Any] = {

@@ -25,7 +25,7 @@ import psutil
 from benchmarks.installation import home
 from memory_assets.tools import Tools
 from memory_assets.vector_weeks import encoder_of
-from plugins.terms import term_lists
+from plugins.terms import BITS, term_lists
 from records.interactions import EMOTIONS
 from records.memory import MessageEmbeddings
 from records.weeks import week_of
@@ -79,7 +79,7 @@ def fill(tools: Tools, messages: int, agents: int) -> None:
             emotion=pl.Series(random.choice(EMOTIONS, per_week)),
             importance=pl.Series(random.random(per_week).round(4)),
             window_text=pl.col("text"),
-            traits=pl.Series(random.integers(0, 128, per_week)),
+            traits=pl.Series(random.integers(0, 128, per_week)) + BITS["user"],
             text_hash=pl.col("message_id"),
             embedder=pl.lit(encoder.fingerprint),
         )

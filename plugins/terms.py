@@ -65,7 +65,8 @@ TRAITS: dict[str, str] = {
 }
 """Trait to the pattern that shows it, in order of their bits."""
 
-BITS = {name: 1 << place for place, name in enumerate(TRAITS)}
+BITS = {**{name: 1 << place for place, name in enumerate(TRAITS)}, "user": 1 << len(TRAITS)}
+"""Trait to its bit; "user" says who spoke and not how."""
 
 ASKED: dict[str, re.Pattern[str]] = {
     "time": re.compile(
@@ -125,13 +126,14 @@ def term_lists(texts: Sequence[str]) -> pl.Series:
     )
 
 
-def traits(column: str = "text") -> pl.Expr:
+def traits(column: str = "text", role: str = "role") -> pl.Expr:
     """Return the traits of a text column as bits, see `BITS`."""
+    spoken = (pl.col(role) == "user").fill_null(value=False).cast(pl.Int64) * BITS["user"]
     shown = [
         pl.col(column).str.contains(pattern).fill_null(value=False).cast(pl.Int64) * BITS[name]
         for name, pattern in TRAITS.items()
     ]
-    return pl.sum_horizontal(shown).cast(pl.Int64).alias("traits")
+    return pl.sum_horizontal(*shown, spoken).cast(pl.Int64).alias("traits")
 
 
 def wanted_traits(question: str) -> Iterable[str]:

@@ -223,8 +223,8 @@ def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:
 
 
 FRESH_QUERY = """
-SELECT m.message_id, m.session_id, m.speaker_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at, m.turn,
-       m.source_ref, m.emotion, m.text
+SELECT m.message_id, m.session_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at, m.turn,
+       m.emotion, m.text
 FROM messages m LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
 WHERE m.synced_at IS NULL AND m.role <> 'system' AND m.agent_id = ? {user}
 ORDER BY m.seq DESC LIMIT {limit}
@@ -232,7 +232,7 @@ ORDER BY m.seq DESC LIMIT {limit}
 
 
 def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
-    """Return the newest messages of the scope that no run has taken in yet, newest first, with the columns `PLAIN`."""
+    """Return the newest messages of the scope that no run has taken in yet, newest first: the columns `PLAIN` and role."""
     user, parameters = (
         ("AND m.user_id = ?", [scope.agent_id, scope.user_id]) if scope.user_id is not None else ("", [scope.agent_id])
     )
@@ -244,7 +244,7 @@ def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
         .with_columns(
             pl.col("emotion").fill_null("neutral"), pl.col("turn").fill_null(0).cast(pl.Int64), importance=pl.lit(0.5)
         )
-        .select(PLAIN)
+        .select(*PLAIN, "role")
     )
 
 
@@ -259,7 +259,7 @@ def fresh_image(rows: pl.DataFrame, known: dict[str, tuple[np.ndarray, np.ndarra
     said = rows.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
     lists = term_lists(said)
     image = Image(
-        rows,
+        rows.select(PLAIN),
         rows.select(traits()).to_series().to_numpy(),
         lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.int32),
         lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),

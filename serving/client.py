@@ -280,12 +280,21 @@ class MemoryClient(Installation):
             raise MemoryAssetsError(f"no such kind of memory: {', '.join(wrong)}; kinds are {', '.join(KINDS)}")
         if any(moment is not None and moment.tzinfo is None for moment in (since, until, now)):
             raise MemoryAssetsError("since, until and now need a time zone, e.g. datetime.now(UTC)")
-        filters = Filters(since, until, session, participants, min_importance)
+        filters = Filters(since, until, session, self._names(participants), min_importance)
         answer = self.recaller.recall(
             question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
         )
         answer.notes[:0] = self._notes
         return answer
+
+    def _names(self, participants: Sequence[str] | None) -> list[str] | None:
+        """Return the names that speakers go by, for their ids or names."""
+        if participants is None:
+            return None
+        table = self.store.meta.tables["speakers"]
+        with self.store.engine.connect() as connection:
+            query = sa.select(table.c.display_name).where(table.c.speaker_id.in_(list(participants)))
+            return [*participants, *connection.execute(query).scalars()]
 
     def facts(self, *, agent: str, user: str | None = None, history: bool = False) -> pl.DataFrame:
         """Return the current facts of a scope, newest first; with ``history`` also those that do not hold any more.

@@ -106,6 +106,5 @@ def _fields(
         "emotion": source["emotion"] if kind == "fact" else row["emotion"],
         "session_id": source["session_id"] if kind == "fact" else row["session_id"],
         "source_ids": list(row["source_message_ids"]),
-        "source_ref": source["source_ref"] if kind == "fact" else None,
         "importance": float(row["confidence"] if kind == "fact" else row["importance"]),
     }

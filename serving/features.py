@@ -81,7 +81,7 @@ def features(image: Image, asked: Asked) -> dict[str, np.ndarray]:
     found["length_squared"] = share * length**2
     first, _ = image.bounds
     found["opening"] = share * (np.arange(n) == first)
-    found["user"] = (image.rows["role"] == "user").to_numpy().astype(np.float64)
+    found["user"] = _shows(image, "user")
     found["time"] = asked.moments.nearness(image.times) if asked.moments else np.zeros(n)
     base = found["keyword"] + 0.5 * found["keyword_near"]
     if asked.vector is not None and image.vectors is not None:

@@ -14,17 +14,14 @@ import pyarrow as pa
 PLAIN = [
     "message_id",
     "session_id",
-    "speaker_id",
     "speaker_name",
-    "role",
     "occurred_at",
     "turn",
-    "source_ref",
     "emotion",
     "importance",
     "text",
 ]
-"""Columns of a message that a reader sees; all are small."""
+"""Columns of a message that a reader sees. Each costs a quarter of a millisecond: what few need is looked up for the best ones."""
 
 ORDER = ("session_id", "occurred_at", "turn", "message_id")
 

@@ -89,7 +89,7 @@ class Filters:
     Attributes:
         since, until: Time of saying, from and before.
         session: Only this conversation.
-        participants: Only what these speakers said, or took part in.
+        participants: Only what speakers of these names said.
         min_importance: From 0 to 1.
     """
 
@@ -109,9 +109,7 @@ class Filters:
         if self.session is not None:
             wanted &= pl.col("session_id") == self.session
         if self.participants is not None:
-            wanted &= pl.col("speaker_id").is_in(list(self.participants)) | pl.col("speaker_name").is_in(
-                list(self.participants)
-            )
+            wanted &= pl.col("speaker_name").is_in(list(self.participants))
         if self.min_importance > 0:
             wanted &= pl.col("importance") >= self.min_importance
         return rows.select(pl.lit(value=True) & wanted).to_series().to_numpy() if rows.height else np.zeros(0, bool)
@@ -217,9 +215,21 @@ class Recaller:
                 ]
         memories.sort(key=lambda memory: (-memory.score, memory.kind, memory.id))
         answer.memories = memories[:k]
+        self._refer(answer.memories)
         if self.access is not None:
             self.access.recalled(scope.agent_id, [(memory.kind, memory.id) for memory in answer.memories], moment)
         return answer
+
+    def _refer(self, memories: list[Memory]) -> None:
+        """Add what the messages are called in their source; those that are erased meanwhile have no name there."""
+        ids = [memory.id for memory in memories if memory.kind == "message"]
+        if not ids:
+            return
+        marks = ", ".join("?" * len(ids))
+        known = self.store.frame(f"SELECT message_id, source_ref FROM messages WHERE message_id IN ({marks})", ids)
+        names = dict(known.iter_rows())
+        for memory in memories:
+            memory.source_ref = names.get(memory.id)
 
     def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
         """Return the question with its vectors, None for an empty one."""
@@ -369,7 +379,6 @@ def _messages(image: Image, ranked: Ranked, scores: np.ndarray, facts: Derived |
                 emotion=row["emotion"],
                 session_id=row["session_id"],
                 source_ids=[row["message_id"]],
-                source_ref=row["source_ref"],
                 importance=float(row["importance"]),
                 facts=facts.known_from(int(place)) if facts is not None else [],
             )

@@ -92,8 +92,8 @@ _CONCERNED = sum(BITS[name] for name in ("withdraws", "restricted", "expired", "
 def withdrawn(image: Image) -> np.ndarray:
     """Return which messages are withdrawn: requests themselves, what they name, and what was said not to be kept."""
     gone = np.zeros(len(image), bool)
-    users = (image.rows["role"] == "user").to_numpy()
-    speakers = image.rows["speaker_id"].to_numpy()
+    users = (image.traits & BITS["user"]) != 0
+    speakers = image.rows["speaker_name"].to_numpy()
     sessions = image.sessions
     for place in np.flatnonzero(((image.traits & BITS["restricted"]) != 0) & users):
         gone[place] = True

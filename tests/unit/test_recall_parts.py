@@ -37,10 +37,10 @@ def image(*texts: str, roles: list[str] | None = None, sessions: list[str] | Non
             "text": list(texts),
         },
         schema_overrides={"source_ref": pl.String, "occurred_at": pl.Datetime("us", "UTC")},
-    ).select(PLAIN)
+    )
     lists = term_lists([f"Ana: {text}" for text in texts])
     return Image(
-        rows,
+        rows.select(PLAIN),
         rows.select(traits()).to_series().to_numpy(),
         lists.explode().to_numpy().astype(np.int32),
         lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
@@ -62,7 +62,9 @@ def test_words_meet_in_their_stems_without_accents_in_both_languages() -> None:
 
 
 def test_traits_show_questions_times_and_reasons() -> None:
-    frame = pl.DataFrame({"text": ["Where is it?", "I left yesterday because of you", "me fui ayer porque sí"]})
+    frame = pl.DataFrame(
+        {"text": ["Where is it?", "I left yesterday because of you", "me fui ayer porque sí"], "role": ["user"] * 3}
+    )
     bits = frame.select(traits()).to_series().to_list()
     assert bits[0] & BITS["question"]
     assert all(bit & BITS["time"] and bit & BITS["reason"] for bit in bits[1:])
