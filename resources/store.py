@@ -250,6 +250,16 @@ class InteractionStore:
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
+    def source_refs(self, message_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return message id to its id in the source."""
+        table = self.meta.tables["messages"]
+        found: dict[str, str | None] = {}
+        with self.engine.connect() as connection:
+            for batch in chunks(message_ids):
+                query = sa.select(table.c.message_id, table.c.source_ref).where(table.c.message_id.in_(batch))
+                found.update((row[0], row[1]) for row in connection.execute(query))
+        return found
+
     # -- core memory ----------------------------------------------------------------------------------------------
 
     def set_core_memory(self, agent_id: str, category: str, key: str, value: str, *, is_mutable: bool = True) -> None:

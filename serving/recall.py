@@ -225,9 +225,7 @@ class Recaller:
         ids = [memory.id for memory in memories if memory.kind == "message"]
         if not ids:
             return
-        marks = ", ".join("?" * len(ids))
-        known = self.store.frame(f"SELECT message_id, source_ref FROM messages WHERE message_id IN ({marks})", ids)
-        names = dict(known.iter_rows())
+        names = self.store.source_refs(ids)
         for memory in memories:
             memory.source_ref = names.get(memory.id)
 
