@@ -161,7 +161,7 @@ def main() -> None:
             return search.limit(10).select(["message_id", "text"]).to_arrow()
 
         def embedding(agent: str, question: str) -> Any:
-            return embedder.embed_query(question), recaller.encoder.late.embed_query(question)  # type: ignore[union-attr]
+            return embedder.embed_query(question), recaller.encoder.late.embed_query(question)
 
         raw("agent-0000", "warm up")
         client.recall("warm up", agent="agent-0000")

@@ -108,13 +108,13 @@ def main() -> None:
     if options.write:
         w = learn(train)
         scores = [1 / (1 + np.exp(-(gap_features(texts) @ w))) for texts, _ in train]
-        made = {
+        made: dict[str, Any] = {
             "learned_on": "TIAGE, train part (Xie et al. 2021)",
             "threshold": round(best_threshold(scores, train), 3),
             "weights": {name: round(float(v), 3) for name, v in zip(FEATURES, w, strict=True)},
         }
         # The pause is not in TIAGE: one of 10 minutes counts as the strongest cue does.
-        made["weights"]["gap"] = 1.0  # type: ignore[index]
+        made["weights"]["gap"] = 1.0
         (DATA / "segmentation.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         segmentation.weights.cache_clear()
     truths = [labels for _, labels in dev]

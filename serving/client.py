@@ -76,7 +76,8 @@ class MemoryClient(Installation):
         if embedder is not None:
             try:
                 tokens = self.registry.create("tokens")
-                tokens.dim  # noqa: B018 - a missing package shows here, and recall does without
+                if not tokens.dim:  # asked for here, so that a missing package is noted and recall does without
+                    tokens = None
             except PluginError as error:
                 tokens = None
                 self._notes.append(str(error))
