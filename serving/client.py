@@ -333,7 +333,11 @@ class MemoryClient(Installation):
             newest = pool.submit(self.recent, agent=agent, user=user, session=session)
             state = pool.submit(self.worlds.state, agent, user, session)
             recalled = self.recall(message, agent=agent, user=user, k=20, kinds=("message", "episode"), now=now)
-            facts = scope_facts(agent=agent, user=user).head(40)
+            known = scope_facts(agent=agent, user=user)
+            if recalled.withdrawn and known.height:
+                gone = pl.col("source_message_ids").list.eval(pl.element().is_in(recalled.withdrawn)).list.any()
+                known = known.filter(~gone)
+            facts = known.head(40)
             recent, (mood, affinity) = newest.result(), state.result()
         asked = {word for word in message.lower().split() if len(word) > 2}
         if facts.height:

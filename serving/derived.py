@@ -66,16 +66,19 @@ def fact_fit(facts: Derived, n: int) -> np.ndarray:
 def derived_memories(kind: str, derived: Derived, image: Image, scores: np.ndarray, k: int) -> list[dict[str, Any]]:
     """Return the ``k`` best rows as fields of `Memory`; what leads only to messages that may not be shown is left out."""
     made: list[dict[str, Any]] = []
+    may_be_shown = scores[np.isfinite(scores)]
+    usual = float(np.median(may_be_shown)) if len(may_be_shown) else 0.0
     for row, fit, places in zip(derived.rows.iter_rows(named=True), derived.fit, derived.sources, strict=True):
         if kind == "fact" and row["status"] != "current":
             continue
         shown = [place for place in places if np.isfinite(scores[place])]
         own = 0.5 * float(fit)
-        if places and not shown:
+        # What tells of a withdrawn message in other words is withdrawn with it.
+        if (places and not shown) or (places and image.withdrawn[places].any()):
             continue
         best = max(shown, key=lambda place: (scores[place], -place)) if shown else None
         # A memory that was told by another, or seen from one's own side in a world, has no messages in this scope.
-        base = float(scores[best]) if best is not None else float(np.median(scores)) if len(scores) else 0.0
+        base = float(scores[best]) if best is not None else usual
         shares = {"source": round(base, 4), kind: round(own, 4), "kind": -HANDICAP[kind]}
         made.append({"row": row, "score": base + own - HANDICAP[kind], "shares": shares, "best": best})
     made.sort(key=lambda item: -item["score"])

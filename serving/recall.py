@@ -76,10 +76,11 @@ class Memory:
 
 @dataclass
 class Recalled:
-    """The answer to a question; ``notes`` say what could not be used."""
+    """The answer to a question; ``notes`` say what could not be used, ``withdrawn`` which messages were asked to be forgotten."""
 
     memories: list[Memory] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ class Recaller:
             ranked = rank(found)
             scores = ranked.scores + standing(image, asked)
             scores = np.where(filters.mask(image.rows), scores, -np.inf)
+            answer.withdrawn = image.rows.filter(image.withdrawn)["message_id"].to_list()
         if "message" in kinds and len(image):
             memories += _messages(image, ranked, scores, facts, k)
         shown = {memory.id for memory in memories}

@@ -115,6 +115,22 @@ def test_a_fact_is_told_with_its_message_and_not_beside_it(memory: MemoryClient)
     assert not [m for m in found if m.kind == "fact" and shown.issuperset(m.source_ids)]
 
 
+def test_what_was_withdrawn_leaves_recall_facts_episodes_and_context(memory: MemoryClient) -> None:
+    memory.remember(
+        "Please forget what I told you about my dog Toby that I adopted.",
+        agent="sage",
+        user="ana",
+        session="sage-ana",
+        occurred_at=START + timedelta(hours=1),
+    )
+    found = memory.recall("dog Toby adopted", agent="sage", user="ana", k=50)
+    assert found.withdrawn
+    assert not [m for m in found.memories if "Toby" in m.text]
+    for turn in range(8):
+        memory.remember(f"small talk {turn}", agent="sage", user="ana", session="sage-ana")
+    assert "Toby" not in memory.context("my dog, what was the name?", agent="sage", user="ana").text
+
+
 def test_filters_leave_out_what_was_not_asked_for(memory: MemoryClient) -> None:
     late = memory.recall("live", agent="sage", since=START + timedelta(minutes=3), k=50, kinds=("message",)).memories
     assert {m.occurred_at for m in late} == {START + timedelta(minutes=n) for n in (3, 4, 5)}

@@ -1,6 +1,7 @@
 """Worlds: closeness, moods, personas, and memories that agents keep from their own side or share."""
 
 import json
+import operator
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ def test_traits_follow_from_closeness_and_mood_within_bounds(lumi: Path) -> None
     assert persona.compiled(50, "no such mood", 1.0)["humour"] == pytest.approx(0.6)
     assert (persona.level(29.9), persona.level(30)) == ("stranger", "friend")
     with pytest.raises(TypeError):
-        persona.traits["warmth"] = 1.0  # type: ignore[index]
+        operator.setitem(persona.traits, "warmth", 1.0)
     start = time.perf_counter()
     for _ in range(1_000):
         persona.compiled(50, "cheerful", 0.5)
