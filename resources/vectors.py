@@ -5,7 +5,7 @@ A change of the embedder builds a new table beside the old one; readers switch w
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -25,7 +25,7 @@ T = TypeVar("T")
 ATTEMPTS = 8
 INDEX_FROM = 200_000  # rows; below it an exact scan inside a scope is as fast and finds everything
 OPTIMIZE_FROM = 20_000  # unindexed rows; fewer are searched beside the index
-CACHED_INDEX, CACHED_METADATA = 192 << 20, 64 << 20
+CACHED_INDEX, CACHED_METADATA = 128 << 20, 48 << 20
 """Bytes that LanceDB may keep in memory; its own defaults are 6 GB and 1 GB."""
 
 LAYOUT = 2
@@ -50,6 +50,7 @@ class VectorStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._current: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
     @cached_property
     def db(self) -> Any:
@@ -57,8 +58,13 @@ class VectorStore:
         import lancedb
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        session = lancedb.Session(index_cache_size_bytes=CACHED_INDEX, metadata_cache_size_bytes=CACHED_METADATA)
-        return lancedb.connect(str(self.folder), session=session)
+        return lancedb.connect(str(self.folder), session=self._session)
+
+    @cached_property
+    def _session(self) -> Any:
+        import lancedb
+
+        return lancedb.Session(index_cache_size_bytes=CACHED_INDEX, metadata_cache_size_bytes=CACHED_METADATA)
 
     # -- which table ----------------------------------------------------------------------------------------------
 
@@ -70,7 +76,21 @@ class VectorStore:
     def current(self, kind: str) -> dict[str, Any] | None:
         """Return {table, embedder, dim} that readers use, None before the first commit."""
         path = self.folder / f"{kind}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            written = path.stat()
+        except FileNotFoundError:
+            return None
+        # The file is replaced whole, never written into: another one has another inode, or was written at another time.
+        stamp = (written.st_ino, written.st_mtime_ns, written.st_size)
+        held = self._current.get(kind)
+        if held is None or held[0] != stamp:
+            held = (stamp, json.loads(path.read_text(encoding="utf-8")))
+            self._current[kind] = held
+        return held[1]
+
+    def changed(self, table: str) -> int:
+        """Return when a physical table was last committed to, in nanoseconds: cheaper than asking for its version."""
+        return (self.folder / f"{table}.lance" / "_versions").stat().st_mtime_ns
 
     def open(self, kind: str, embedder: str | None = None) -> Any | None:
         """Return the current table of a kind (or that of an embedder), None if there is none."""
@@ -79,9 +99,29 @@ class VectorStore:
         return self._open(name) if name else None
 
     def _open(self, name: str) -> Any | None:
-        if not (self.folder / f"{name}.lance" / "_versions").is_dir():
+        return self.db.open_table(name) if self._exists(name) else None
+
+    def _exists(self, name: str) -> bool:
+        return (self.folder / f"{name}.lance" / "_versions").is_dir()
+
+    async def reader(self, table: str) -> Any | None:
+        """Return a physical table as LanceDB's asynchronous one, None if there is none.
+
+        Its queries cost 2 ms less than those of the synchronous one, which asks for the schema three times.
+        """
+        import lancedb
+
+        if not self._exists(table):
             return None
-        return self.db.open_table(name)
+        connection = await lancedb.connect_async(str(self.folder), session=self._session)
+        return await connection.open_table(table)
+
+    @staticmethod
+    def run(reading: Coroutine[Any, Any, T]) -> T:
+        """Return what an asynchronous reading returns, from any thread."""
+        from lancedb.background_loop import LOOP
+
+        return LOOP.run(reading)
 
     # -- writing --------------------------------------------------------------------------------------------------
 

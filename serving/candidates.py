@@ -4,16 +4,18 @@ A scope of up to `WHOLE` messages is read whole, which costs less than one hybri
 larger one is narrowed to the stretches of conversation around what LanceDB finds by meaning and by words.
 """
 
+import asyncio
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from plugins.terms import term_lists, traits
+from plugins.terms import BITS, term_lists, traits
 from resources.snapshot import tidy
 from resources.store import InteractionStore
 from resources.vectors import VectorStore, quoted
@@ -29,11 +31,14 @@ NEAREST = 200
 STRETCH = 6
 """Turns on each side of a hit that are read with it."""
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 48 << 20
 """Images kept in memory; the least recently used go first."""
 
 FRESH = 200
 """Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
+
+SETTLED_NS = 1_000_000_000
+"""Age from which on the time of a table's last commit is taken for its version."""
 
 LARGE = object()
 """Stands in the cache for a scope that is not read whole."""
@@ -86,24 +91,33 @@ class Memories:
         self._lock = threading.Lock()
         self._tables: dict[str, Any] = {}
         self._fits: dict[str, bool] = {}
+        self._versions: dict[str, tuple[int, int]] = {}
 
-    def table(self, kind: str) -> Any | None:
-        """Return the table that readers use at its newest version, None if there is none, or only one of an earlier layout."""
+    def table(self, kind: str) -> tuple[Any, int] | None:
+        """Return the table that readers use at its newest version, and that version; None without one of the present layout."""
         now = self.vectors.current(kind)
         if now is None:
             return None
+        name = now["table"]
         with self._lock:
-            lance = self._tables.get(now["table"])
+            lance = self._tables.get(name)
             if lance is None:
-                lance = self.vectors.open(kind)
+                lance = self.vectors.run(self.vectors.reader(name))
                 if lance is None:
                     return None
-                self._tables[now["table"]] = lance
-            lance.checkout_latest()
-            if now["table"] not in self._fits:
                 wanted = NEEDED if kind == "message_embeddings" else DERIVED[kind]
-                self._fits[now["table"]] = set(wanted) <= set(lance.schema.names)
-            return lance if self._fits[now["table"]] else None
+                self._tables[name] = lance
+                self._fits[name] = set(wanted) <= set(self.vectors.run(lance.schema()).names)
+            if not self._fits[name]:
+                return None
+            changed = self.vectors.changed(name)
+            known = self._versions.get(name)
+            if known is None or known[0] != changed:
+                known = (changed, self.vectors.run(_newest(lance)))
+                # A folder's time of change is that of a clock's tick: only an older one tells that nothing came after it.
+                if time.time_ns() - changed > SETTLED_NS:
+                    self._versions[name] = known
+            return lance, known[1]
 
     def maker(self, kind: str) -> str | None:
         """Return the fingerprint of what made the table that readers use."""
@@ -119,73 +133,58 @@ class Memories:
             vector: Returns the question's, asked for in a large scope only; None leaves the vectors unread.
             pieces: Dimensions of the token vectors, 0 leaves them unread.
         """
-        lance = self.table("message_embeddings")
-        if lance is None:
+        opened = self.table("message_embeddings")
+        if opened is None:
             return None
+        lance, version = opened
         columns = list(NEEDED)
         columns += ["vector"] if vector is not None else []
         columns += ["tokens"] if pieces else []
         key = ("message_embeddings", lance.name, scope, vector is not None, bool(pieces))
-        version = int(lance.version)
         cached = self._get(key, version)
         if cached is not None and cached is not LARGE:
             return cached
         if cached is None:
-            table = _fetch(lance, scope.where(), columns, WHOLE + 1)
+            table = self.vectors.run(_fetch(lance, scope.where(), columns, WHOLE + 1))
             if len(table) <= WHOLE:
                 image = image_of(table, vectors=vector is not None, pieces=pieces)
                 self._put(key, version, image, image.size)
                 return image
             self._put(key, version, LARGE, 0)
-        where = self._narrowed(lance, scope, question, vector() if vector is not None else None)
-        return image_of(_fetch(lance, where, columns), vectors=vector is not None, pieces=pieces)
+        part = _part(lance, scope, question, vector() if vector is not None else None, columns)
+        return image_of(self.vectors.run(part), vectors=vector is not None, pieces=pieces)
 
     def derived(self, kind: str, scope: Scope) -> pl.DataFrame:
         """Return the facts or episodes of a scope with their vectors, empty without table."""
-        lance = self.table(kind)
-        if lance is None:
+        opened = self.table(kind)
+        if opened is None:
             return pl.DataFrame()
-        key, version = (kind, lance.name, scope), int(lance.version)
+        lance, version = opened
+        key = (kind, lance.name, scope)
         cached = self._get(key, version)
         if cached is not None:
             return cached
-        table = _fetch(lance, scope.where(), [*DERIVED[kind], "vector"])
+        table = self.vectors.run(_fetch(lance, scope.where(), [*DERIVED[kind], "vector"]))
         rows = frame_of(table).sort(DERIVED[kind][0])
         self._put(key, version, rows, int(rows.estimated_size()))
         return rows
 
+    def concerned(self, scope: Scope, ids: Sequence[str], *, asked: bool) -> Image:
+        """Return these messages and what may have withdrawn them; empty if nobody asked to forget anything (see `_concerned`)."""
+        opened = self.table("message_embeddings")
+        if opened is None:
+            return Image.empty()
+        return image_of(self.vectors.run(_concerned(opened[0], scope, ids, asked=asked)), vectors=False, pieces=0)
+
     def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
         """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
-        lance = self.table("episode_embeddings") if ids else None
-        if lance is None:
+        opened = self.table("episode_embeddings") if ids else None
+        if opened is None:
             return pl.DataFrame()
+        lance, _ = opened
         where = f"episode_id IN ({', '.join(quoted(key) for key in ids)})"
-        return frame_of(_fetch(lance, where, [*DERIVED["episode_embeddings"], "vector"])).sort("episode_id")
-
-    def _narrowed(self, lance: Any, scope: Scope, question: str, vector: np.ndarray | None) -> str:
-        """Return the filter for the stretches around the hits of a large scope."""
-        hits = [_by_words(lance, scope, question)]
-        if vector is not None:
-            found = lance.search(vector, vector_column_name="vector").distance_type("cosine").where(scope.where())
-            if any("vector" in index.columns for index in lance.list_indices()):
-                found = found.refine_factor(5)
-            hits.append(found.select(["session_id", "turn", "_distance"]).limit(NEAREST).to_arrow())
-        frames = [frame_of(table).select("session_id", pl.col("turn").cast(pl.Int64)) for table in hits if len(table)]
-        if not frames:
-            return "false"
-        spans: list[str] = []
-        for (session,), part in (
-            pl.concat(frames).unique().sort("session_id", "turn").group_by("session_id", maintain_order=True)
-        ):
-            turns = part["turn"].to_list()
-            low = turns[0]
-            for here, following in zip(turns, [*turns[1:], None], strict=True):
-                if following is None or following - here > 2 * STRETCH:
-                    spans.append(
-                        f"(session_id = {quoted(str(session))} AND turn >= {low - STRETCH} AND turn <= {here + STRETCH})"
-                    )
-                    low = following
-        return f"{scope.where()} AND ({' OR '.join(spans)})"
+        table = self.vectors.run(_fetch(lance, where, [*DERIVED["episode_embeddings"], "vector"]))
+        return frame_of(table).sort("episode_id")
 
     def _get(self, key: tuple[Any, ...], version: int) -> Any | None:
         with self._lock:
@@ -208,18 +207,78 @@ class Memories:
                 self._held -= self._cache.popitem(last=False)[1][2]
 
 
-def _fetch(lance: Any, where: str, columns: list[str], limit: int | None = None) -> pa.Table:
-    return lance.search().where(where).select(columns).limit(limit).to_arrow()
+async def _newest(lance: Any) -> int:
+    """Take a table to its newest version and return that."""
+    await lance.checkout_latest()
+    return int(await lance.version())
 
 
-def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:
+async def _fetch(lance: Any, where: str, columns: list[str], limit: int | None = None) -> pa.Table:
+    query = lance.query().where(where).select(columns)
+    return await (query if limit is None else query.limit(limit)).to_arrow()
+
+
+async def _part(lance: Any, scope: Scope, question: str, vector: np.ndarray | None, columns: list[str]) -> pa.Table:
+    """Return the part of a large scope where the question may be answered: the stretches of conversation around the hits."""
+    searches = [_by_words(lance, scope, question)]
+    if vector is not None:
+        searches.append(_by_meaning(lance, scope, vector))
+    searches.append(_requests(lance, scope))
+    hits = await asyncio.gather(*searches)
+    frames = [frame_of(table).select("session_id", pl.col("turn").cast(pl.Int64)) for table in hits if len(table)]
+    return await _fetch(lance, f"{scope.where()} AND ({_stretches(frames)})", columns)
+
+
+def _stretches(frames: list[pl.DataFrame]) -> str:
+    """Return the filter for the turns around hits."""
+    if not frames:
+        return "false"
+    spans: list[str] = []
+    hits = pl.concat(frames).unique().sort("session_id", "turn")
+    for (session,), part in hits.group_by("session_id", maintain_order=True):
+        turns = part["turn"].to_list()
+        low = turns[0]
+        for here, following in zip(turns, [*turns[1:], None], strict=True):
+            if following is None or following - here > 2 * STRETCH:
+                first, last = low - STRETCH, here + STRETCH
+                spans.append(f"(session_id = {quoted(str(session))} AND turn >= {first} AND turn <= {last})")
+                low = following
+    return " OR ".join(spans)
+
+
+async def _requests(lance: Any, scope: Scope) -> pa.Table:
+    """Return where somebody asked to forget or not to keep something: without these, what they withdrew would be recalled."""
+    asked = BITS["withdraws"] | BITS["restricted"]
+    return await _fetch(lance, f"{scope.where()} AND (traits & {asked}) != 0", ["session_id", "turn"])
+
+
+async def _concerned(lance: Any, scope: Scope, ids: Sequence[str], *, asked: bool) -> pa.Table:
+    """Return the messages with these ids, and the requests to forget something with the turns around them; none without request.
+
+    Args:
+        asked: Whether there is a request that stands in no table yet.
+    """
+    requests = await _requests(lance, scope)
+    if not len(requests) and not asked:
+        return await _fetch(lance, "false", NEEDED)
+    hits = [frame_of(requests).select("session_id", pl.col("turn").cast(pl.Int64))] if len(requests) else []
+    listed = f" OR message_id IN ({', '.join(map(quoted, ids))})" if ids else ""
+    return await _fetch(lance, f"{scope.where()} AND ({_stretches(hits)}{listed})", NEEDED)
+
+
+async def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:
     words = [word for word in question.split() if any(c.isalnum() for c in word)][:64]
     if not words:
         return pa.table({})
-    search = lance.search(" ".join(words), query_type="fts", fts_columns="window_text").where(
-        scope.where(), prefilter=True
-    )
-    return search.select(["session_id", "turn", "_score"]).limit(NEAREST).to_arrow()
+    search = lance.query().nearest_to_text(" ".join(words), columns=["window_text"]).where(scope.where())
+    return await search.select(["session_id", "turn", "_score"]).limit(NEAREST).to_arrow()
+
+
+async def _by_meaning(lance: Any, scope: Scope, vector: np.ndarray) -> pa.Table:
+    search = lance.query().nearest_to(vector).column("vector").distance_type("cosine").where(scope.where())
+    if any("vector" in index.columns for index in await lance.list_indices()):
+        search = search.refine_factor(5)
+    return await search.select(["session_id", "turn", "_distance"]).limit(NEAREST).to_arrow()
 
 
 FRESH_QUERY = """

@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from plugins.contracts import Embedder, SourceOptions, TokenEmbedder
-from plugins.lexicon import language
+from plugins.lexicon import language_of
 from plugins.persona import system_prompt
 from plugins.sources.normalise import normalise
 from records.errors import MemoryAssetsError, PluginError, StoreError
@@ -300,14 +300,24 @@ class MemoryClient(Installation):
     def facts(self, *, agent: str, user: str | None = None, history: bool = False) -> pl.DataFrame:
         """Return the current facts of a scope, newest first; with ``history`` also those that do not hold any more.
 
+        Facts known from a message that somebody asked to forget are left out of both.
+
         Columns: fact_id, subject, category, key, value, polarity, modality, status, valid_from, valid_to, confidence, mentions,
         quote, source_message_ids.
         """
-        rows = self.recaller.memories.derived("fact_embeddings", Scope(agent, user))
+        scope = Scope(agent, user)
+        found = self._all_facts(scope)
+        if found.is_empty():
+            return found
+        sources = found["source_message_ids"].explode().unique(maintain_order=True).to_list()
+        found = without_sources(found, self.recaller.withdrawn(scope, sources))
+        return found if history else found.filter(pl.col("status") == "current")
+
+    def _all_facts(self, scope: Scope) -> pl.DataFrame:
+        rows = self.recaller.memories.derived("fact_embeddings", scope)
         if rows.is_empty():
             return pl.DataFrame(schema={name: FactEmbeddings.polars_schema()[name] for name in FACT_COLUMNS})
-        found = rows.select(FACT_COLUMNS).sort("valid_from", "fact_id", descending=[True, False])
-        return found if history else found.filter(pl.col("status") == "current")
+        return rows.select(FACT_COLUMNS).sort("valid_from", "fact_id", descending=[True, False])
 
     def context(
         self,
@@ -328,16 +338,12 @@ class MemoryClient(Installation):
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        scope_facts = self.facts
         with ThreadPoolExecutor(3) as pool:
             newest = pool.submit(self.recent, agent=agent, user=user, session=session)
             state = pool.submit(self.worlds.state, agent, user, session)
             recalled = self.recall(message, agent=agent, user=user, k=20, kinds=("message", "episode"), now=now)
-            known = scope_facts(agent=agent, user=user)
-            if recalled.withdrawn and known.height:
-                gone = pl.col("source_message_ids").list.eval(pl.element().is_in(recalled.withdrawn)).list.any()
-                known = known.filter(~gone)
-            facts = known.head(40)
+            known = self._all_facts(Scope(agent, user)).filter(pl.col("status") == "current")
+            facts = without_sources(known, recalled.withdrawn).head(40)
             recent, (mood, affinity) = newest.result(), state.result()
         asked = {word for word in message.lower().split() if len(word) > 2}
         if facts.height:
@@ -348,7 +354,7 @@ class MemoryClient(Installation):
             facts = facts.with_columns(_named=named).sort(
                 "_named", "mentions", "valid_from", descending=[True, True, True], maintain_order=True
             )
-        spoken = pl.DataFrame({"text": [message]}).select(language(pl.col("text"))).item()
+        spoken = language_of(message)
         turn: Any = recent["turn"].max() if recent.height and session is not None else None
         return render(
             facts.head(12),
@@ -417,3 +423,10 @@ class MemoryClient(Installation):
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""
         return trace(self.store, self.lake, self.vectors, message_id)
+
+
+def without_sources(rows: pl.DataFrame, gone: Sequence[str]) -> pl.DataFrame:
+    """Return the rows that were made from none of these messages."""
+    if not gone or rows.is_empty():
+        return rows
+    return rows.filter(~pl.col("source_message_ids").list.eval(pl.element().is_in(list(gone))).list.any())

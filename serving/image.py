@@ -5,6 +5,7 @@ How they are scored does not belong here (see features.py), nor where they come 
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -120,20 +121,20 @@ def image_of(table: pa.Table, *, vectors: bool, pieces: int) -> Image:
         vectors: Whether the table has a column ``vector``.
         pieces: Dimensions of the column ``tokens``, 0 if it has none.
     """
-    table = table.combine_chunks()
     rows = frame_of(table.select([name for name in PLAIN if name in table.column_names]))
     if not _in_order(rows):
         order = rows.select(pl.arg_sort_by(*ORDER)).to_series().to_numpy()
         table, rows = table.take(pa.array(order)), rows[order]
-        table = table.combine_chunks()
-    terms, term_ends = _flat(_array(table, "terms"))
+    # The parts are put together array by array: `Table.combine_chunks` took up to 9 ms where this takes 0.2.
+    terms, term_ends = _in_one([_flat(part) for part in table["terms"].chunks], np.zeros(0, np.int32))
     image = Image(rows, table["traits"].to_numpy(), terms, term_ends)
     if vectors:
-        column = _array(table, "vector")
-        flat = np.asarray(column.flatten(), dtype=np.float32)
-        image.vectors = flat.reshape(len(rows), -1) if len(rows) else np.zeros((0, column.type.list_size), np.float32)
+        dim = table["vector"].type.list_size
+        parts = [np.asarray(part.flatten(), dtype=np.float32).reshape(-1, dim) for part in table["vector"].chunks]
+        image.vectors = _stacked(parts, np.zeros((0, dim), np.float32))
     if pieces:
-        image.pieces, image.piece_ends = _binary(_array(table, "tokens"), pieces)
+        none = np.zeros((0, pieces), np.int8)
+        image.pieces, image.piece_ends = _in_one([_binary(part, pieces) for part in table["tokens"].chunks], none)
     return image
 
 
@@ -141,12 +142,13 @@ def _in_order(rows: pl.DataFrame) -> bool:
     """Return whether each session stands in one piece, in the order of time: so are the rows of a table written by weekly runs."""
     if rows.height < 2:
         return True
-    same = (rows["session_id"] == rows["session_id"].shift(1)).fill_null(value=False).to_numpy()
-    if int((~same).sum()) != rows["session_id"].n_unique():
+    sessions = rows["session_id"].to_list()
+    same = np.fromiter(map(eq, sessions[1:], sessions), bool, len(sessions) - 1)
+    if len(sessions) - int(same.sum()) != len(set(sessions)):
         return False
     times, turns = rows["occurred_at"].to_physical().to_numpy(), rows["turn"].to_numpy()
     later = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (turns[1:] > turns[:-1]))
-    return bool((later | ~same[1:]).all())
+    return bool((later | ~same).all())
 
 
 def joined(first: Image, second: Image) -> Image:
@@ -177,9 +179,16 @@ def _regrouped(values: list[np.ndarray], ends: list[np.ndarray], order: np.ndarr
     return flat[places], new_ends
 
 
-def _array(table: pa.Table, name: str) -> Any:
-    column = table[name]
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+def _stacked(parts: list[np.ndarray], none: np.ndarray) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else none
+
+
+def _in_one(parts: list[tuple[np.ndarray, np.ndarray]], none: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of several lists of lists in one, and where each row's end."""
+    values = _stacked([part for part, _ in parts], none)
+    before = np.cumsum([0, *(len(part) for part, _ in parts)])
+    ends = [end + start for (_, end), start in zip(parts, before, strict=False)]
+    return values, _stacked(ends, np.zeros(0, np.int64))
 
 
 def _flat(column: Any) -> tuple[np.ndarray, np.ndarray]:

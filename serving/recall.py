@@ -18,7 +18,8 @@ import polars as pl
 from plugins.contracts import Embedder, TokenEmbedder
 from plugins.decay import strength
 from plugins.encoding import Encoder
-from plugins.lexicon import language
+from plugins.lexicon import language_of
+from plugins.terms import BITS, traits
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
 from serving.access import Access
@@ -136,12 +137,12 @@ class Recaller:
         self.encoder = None if embedder is None else Encoder(embedder, tokens)
         self.access = access
         self.shared = shared
-        self._questions: OrderedDict[tuple[str, bool], tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
+        self._questions: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
         self._fresh: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(3, thread_name_prefix="memory-recall")
+        return ThreadPoolExecutor(4, thread_name_prefix="memory-recall")
 
     @cached_property
     def _blas(self) -> Any:
@@ -183,10 +184,11 @@ class Recaller:
         asked = self.read(question, moment, answer.notes)
         if asked is None:
             return answer
-        # The model, the table and the store are asked at once: each waits outside of Python.
-        encoded = self._pool.submit(self.encode, asked)
-        image = self.image(scope, asked, encoded)
-        encoded.result()
+        # Both models, the table and the store are asked at once: each waits outside of Python.
+        meaning, pieces = self._pool.submit(self._mean, asked), self._pool.submit(self._take_apart, asked)
+        image = self.image(scope, asked, meaning)
+        meaning.result()
+        pieces.result()
         image = image if image is not None else Image.empty()
         facts = self._derived("fact_embeddings", scope, image, asked)
         episodes = self._derived("episode_embeddings", scope, image, asked) if "episode" in kinds else None
@@ -235,7 +237,8 @@ class Recaller:
         """Return the question with its vectors, None for an empty one."""
         asked = self.read(question, now, notes)
         if asked is not None:
-            self.encode(asked)
+            self._mean(asked)
+            self._take_apart(asked)
         return asked
 
     def read(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
@@ -260,35 +263,43 @@ class Recaller:
         asked.dim = self.encoder.embedder.dim
         late = self.encoder.late
         if late is not None and (maker is None or maker == self.encoder.fingerprint):
-            spoken = pl.DataFrame({"text": [text]}).select(language(pl.col("text"))).item()
+            spoken = language_of(text)
             asked.late_dim = late.dim if spoken in (*late.languages, "und") else 0
         return asked
 
-    def encode(self, asked: Asked) -> None:
-        """Give the question its vectors; those of the last questions are kept."""
-        if self.encoder is None or not asked.dim:
-            return
-        late = self.encoder.late if asked.late_dim else None
-        key = (asked.text, late is not None)
-        known = self._questions.get(key)
-        if known is None:
-            known = (self.encoder.embedder.embed_query(asked.text), late.embed_query(asked.text) if late else None)
-            self._questions[key] = known
-            while len(self._questions) > CACHED_QUESTIONS:
-                self._questions.popitem(last=False)
-        asked.vector, asked.pieces = known
+    def _mean(self, asked: Asked) -> None:
+        """Give the question its vector, if it is to have one."""
+        if self.encoder is not None and asked.dim:
+            asked.vector = self._kept("vector", asked.text, self.encoder.embedder.embed_query)
 
-    def image(self, scope: Scope, asked: Asked, encoded: Future[None] | None = None) -> Image | None:
+    def _take_apart(self, asked: Asked) -> None:
+        """Give the question its token vectors, if it is to have them."""
+        if self.encoder is not None and self.encoder.late is not None and asked.late_dim:
+            # On one thread: the other model works beside it.
+            with self._one_thread():
+                asked.pieces = self._kept("tokens", asked.text, self.encoder.late.embed_query)
+
+    def _kept(self, what: str, text: str, embed: Callable[[str], np.ndarray]) -> np.ndarray:
+        """Return what a model makes of a question; that of the last questions is kept."""
+        known = self._questions.get((what, text))
+        if known is None:
+            known = embed(text)
+            self._questions[what, text] = known
+            while len(self._questions) > 2 * CACHED_QUESTIONS:
+                self._questions.popitem(last=False)
+        return known
+
+    def image(self, scope: Scope, asked: Asked, meaning: Future[None] | None = None) -> Image | None:
         """Return what is known of the scope: the tables' messages and the fresh ones.
 
         Args:
-            encoded: Is done when the question has its vectors; None: it has them.
+            meaning: Is done when the question has its vector; None: it has it.
         """
         told = self._pool.submit(fresh, self.store, scope)
 
         def vector() -> np.ndarray | None:
-            if encoded is not None:
-                encoded.result()
+            if meaning is not None:
+                meaning.result()
             return asked.vector
 
         image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
@@ -299,6 +310,19 @@ class Recaller:
             return image
         added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
         return added if image is None or not len(image) else joined(image, added)
+
+    def withdrawn(self, scope: Scope, ids: Sequence[str]) -> list[str]:
+        """Return which messages of the scope somebody asked to forget, among these and what stands around the requests."""
+        new = fresh(self.store, scope)
+        asked = new.height > 0 and bool(
+            (new.select(traits()).to_series() & (BITS["withdraws"] | BITS["restricted"])).any()
+        )
+        image = self.memories.concerned(scope, ids, asked=asked)
+        if asked:
+            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
+            added = fresh_image(new, {}, 0, 0)
+            image = joined(image, added) if len(image) else added
+        return image.rows.filter(image.withdrawn)["message_id"].to_list() if len(image) else []
 
     def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""

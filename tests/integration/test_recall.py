@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from records.errors import MemoryAssetsError
+from serving import candidates
 from serving.client import MemoryClient
 from serving.recall import Memory
 from tests.conftest import weekly_run
@@ -55,6 +56,13 @@ QUESTIONS = st.sampled_from(
 )
 
 
+@pytest.fixture(params=[candidates.WHOLE, 2], ids=["read whole", "narrowed"])
+def any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a scope be read whole, or be one that is too large for that."""
+    monkeypatch.setattr(candidates, "WHOLE", request.param)
+
+
+@pytest.mark.usefixtures("any_size")
 def test_scope_is_a_hard_wall(memory: MemoryClient) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(SCOPES, QUESTIONS, st.sampled_from([("message",), ("fact",), ("episode",), ("message", "fact", "episode")]))
@@ -115,7 +123,10 @@ def test_a_fact_is_told_with_its_message_and_not_beside_it(memory: MemoryClient)
     assert not [m for m in found if m.kind == "fact" and shown.issuperset(m.source_ids)]
 
 
-def test_what_was_withdrawn_leaves_recall_facts_episodes_and_context(memory: MemoryClient) -> None:
+@pytest.mark.usefixtures("any_size")
+@pytest.mark.parametrize("synced", [False, True])
+def test_what_was_withdrawn_leaves_recall_facts_episodes_and_context(memory: MemoryClient, synced: bool) -> None:
+    assert "dog.name" in memory.facts(agent="sage", user="ana")["key"].to_list()
     memory.remember(
         "Please forget what I told you about my dog Toby that I adopted.",
         agent="sage",
@@ -123,6 +134,11 @@ def test_what_was_withdrawn_leaves_recall_facts_episodes_and_context(memory: Mem
         session="sage-ana",
         occurred_at=START + timedelta(hours=1),
     )
+    if synced:
+        assert weekly_run(memory.settings, WEEK, WEEK).success
+    assert "dog.name" not in memory.facts(agent="sage", user="ana")["key"].to_list()
+    assert "sister.name" in memory.facts(agent="sage", user="ana", history=True)["key"].to_list()
+    assert "dog.name" in memory.facts(agent="lumi", user="ana")["key"].to_list()
     found = memory.recall("dog Toby adopted", agent="sage", user="ana", k=50)
     assert found.withdrawn
     assert not [m for m in found.memories if "Toby" in m.text]

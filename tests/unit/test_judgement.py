@@ -5,13 +5,15 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugins.anonymizer import PatternAnonymizer
 from plugins.anonymizing import anonymize_week
 from plugins.contracts import SourceOptions
 from plugins.emotion import LexiconEmotion
 from plugins.interactions import interactions, snapshot
-from plugins.lexicon import language
+from plugins.lexicon import ENGLISH, SPANISH, language, language_of
 from plugins.registry import PluginRegistry
 from plugins.scorer import HeuristicScorer
 from plugins.scoring import score_week
@@ -99,6 +101,12 @@ def test_topics_and_language() -> None:
     )
     assert LexiconTopics().name_topics(frame)["topics"].to_list() == [["family", "pets"], ["work"], []]
     assert frame.select(language(pl.col("text"))).to_series().to_list() == ["en", "es", "und"]
+
+
+@given(st.lists(st.sampled_from([*ENGLISH[:9], *SPANISH[:9], "Ñandú", "¿", "that's", "del", "DE"]), max_size=12))
+def test_the_language_of_one_text_is_that_of_a_column(words: list[str]) -> None:
+    text = " ".join(words)
+    assert language_of(text) == pl.DataFrame({"text": [text]}).select(language(pl.col("text"))).item()
 
 
 def scored(pairs: list[tuple[str, str]]) -> pl.DataFrame:
