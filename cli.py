@@ -407,16 +407,64 @@ def forget(
     user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
     session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
     message: Annotated[str | None, typer.Option(help="An utterance.")] = None,
+    resume: Annotated[bool, typer.Option(help="Finish what was begun and killed.")] = False,
+    rebuild: Annotated[bool, typer.Option(help="Make again what others said in the same weeks.")] = True,
+    verify: Annotated[bool, typer.Option(help="Search every file and table for what was erased.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Forget a user, a session or a message: store, lake, vectors, datasets; adapters trained on them are quarantined."""
-    done = client().forget(user=user, session=session, message=message)
-    say(
-        dataclasses.asdict(done),
-        as_json,
-        f"{done.messages} messages forgotten; "
-        + ("pending: " + "; ".join(done.pending) if done.pending else "nothing of it was known"),
-    )
+    """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
+    from memory_assets.forgetting import finished, forget_everywhere
+    from serving.erasure import Erasure
+
+    memory = client()
+    named = [(k, v) for k, v in (("user", user), ("session", session), ("message", message)) if v]
+    if len(named) != 1 - resume:
+        raise MemoryAssetsError("name exactly one of --user, --session, --message to forget, or --resume alone")
+    with bar("forget", as_json) as step:
+        if resume:
+            erasure = Erasure(memory)
+            begun = memory.unfinished_erasures()
+            all_done = [
+                finished(
+                    memory.settings,
+                    erasure,
+                    erasure.forget(kind, value),
+                    [value.lower()],
+                    step,
+                    rebuild=rebuild,
+                    verify=verify,
+                )
+                for kind, value in begun
+            ]
+        else:
+            all_done = [forget_everywhere(memory.settings, *named[0], step, rebuild=rebuild, verify=verify)]
+    for done in all_done:
+        found = "" if done.leaks is None else f"; leak test found {done.leaks}"
+        found += f" in {', '.join(done.leaked_to)}" if done.leaks else ""
+        say(
+            dataclasses.asdict(done),
+            as_json,
+            f"{done.messages} messages forgotten, receipt {done.receipt}{found}; pending: {'; '.join(done.pending) or 'nothing'}"
+            if done.receipt
+            else "nothing of it was known; it will not be taken in",
+        )
+    if not all_done:
+        say({}, as_json, "nothing was begun and left unfinished")
+    if any(done.leaks for done in all_done):
+        raise typer.Exit(1)
+
+
+@app.command()
+def receipts(as_json: Json = False) -> None:
+    """Show what was erased when: signed receipts, without what it was."""
+    rows = client().receipts()
+    lines = [
+        f"{row['receipt_id']}  {row['kind']:8}{row['state']:6}{row['asked_at']:%Y-%m-%d %H:%M}  "
+        f"rows {sum(row['removed'].values())}, leaks {'not tested' if row['leaks'] is None else row['leaks']}, "
+        f"pending {len(row['pending'])}, signature {'valid' if row['valid'] else 'INVALID' if row['state'] == 'done' else 'none yet'}"
+        for row in rows
+    ]
+    say(rows, as_json, "\n".join(lines) or "nothing was erased")
 
 
 @app.command()

@@ -332,6 +332,10 @@ class Deployer(Plugin):
     def deploy(self, adapter: Path, target: Path, persona_id: str) -> Path:
         """Return where the adapter now is; the switch from the one before is atomic."""
 
+    @abstractmethod
+    def withdraw(self, adapter: Path, target: Path, persona_id: str) -> None:
+        """Take the adapter away from where servers find it, with every copy of its weights; quiet when it is not there."""
+
 
 KINDS: dict[str, type[Plugin]] = {
     base.kind: base

@@ -25,3 +25,11 @@ class FolderDeployer(Deployer):
         new.symlink_to(version.name)
         os.replace(new, link)
         return link
+
+    def withdraw(self, adapter: Path, target: Path, persona_id: str) -> None:
+        """Remove the copy, and the link if it leads to it."""
+        home = target / persona_id.replace("/", "_")
+        link = home / "current"
+        if link.is_symlink() and os.readlink(link) == adapter.parent.name:
+            link.unlink()
+        shutil.rmtree(home / adapter.parent.name, ignore_errors=True)

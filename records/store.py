@@ -93,6 +93,21 @@ class Tombstones(Record):
     erased_at = dy.Datetime(**UTC_TIME, description="When")
 
 
+class Receipts(Record):
+    """Erasures: what was erased where and when, signed, without what it was."""
+
+    receipt_id = dy.String(primary_key=True, description="Content id")
+    kind = dy.String(check=one_of(("user", "session", "message")), description="What was erased")
+    subject_hash = dy.String(description="Keyed hash of kind and id")
+    asked_at = dy.Datetime(**UTC_TIME, description="When it was asked for")
+    done_at = dy.Datetime(**UTC_TIME, nullable=True, description="When everything was erased; null while it is not")
+    removed = dy.String(description="Rows per table, JSON")
+    pending = dy.String(description="What is to be made again, JSON list")
+    leaks = dy.Int64(nullable=True, min=0, description="Places where the leak test found something; null: not tested")
+    work = dy.String(nullable=True, description="What is still to be erased, JSON; null when it is done")
+    signature = dy.String(nullable=True, description="HMAC-SHA256 with the installation's key")
+
+
 class Datasets(Record):
     """Registry of exported datasets."""
 
@@ -170,6 +185,7 @@ STORE_TABLES: tuple[type[Record], ...] = (
     Feedback,
     Rejects,
     Tombstones,
+    Receipts,
     Datasets,
     Adapters,
     Recalled,

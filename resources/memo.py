@@ -77,6 +77,16 @@ class Memo:
         finally:
             connection.close()
 
+    def clear(self) -> None:
+        """Forget everything: answers of language models quote, and nothing in them says whom."""
+        if not self.path.exists():
+            return
+        connection = self._connect()
+        try:
+            connection.execute("DELETE FROM memo")
+        finally:
+            connection.close()
+
     def get_vectors(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, np.ndarray]:
         """Return input hash to float32 vector for those that are known."""
         return {key: np.frombuffer(value, dtype=np.float32) for key, value in self.get(fingerprint, inputs).items()}

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -96,9 +95,10 @@ class VectorStore:
         """Return the current table of a kind (or that of an embedder), None if there is none."""
         now = self.current(kind)
         name = self.table_for(kind, embedder) if embedder else (now or {}).get("table")
-        return self._open(name) if name else None
+        return self.open_table(name) if name else None
 
-    def _open(self, name: str) -> Any | None:
+    def open_table(self, name: str) -> Any | None:
+        """Return a physical table, None if there is none."""
         return self.db.open_table(name) if self._exists(name) else None
 
     def _exists(self, name: str) -> bool:
@@ -156,7 +156,7 @@ class VectorStore:
         table = table.append_column(schema.field("vector"), pa.FixedSizeListArray.from_arrays(flat, dim))
         if tokens is not None:
             table = table.append_column(schema.field("tokens"), pa.array(tokens, pa.large_binary()))
-        with self._locked(kind):
+        with self.locked(kind):
             lance = self._table(kind, embedder, schema)
             before = self.week_rows(lance, record, week)
             if before.equals(record.shaped(frame)):
@@ -164,10 +164,10 @@ class VectorStore:
             where = f"week = '{week}'"
             if before.is_empty():
                 # An append keeps the order of the rows: an agent's rows lie together, and reading them touches few pages.
-                self._retried(lance.add, table)
+                self.retried(lance.add, table)
                 self._maintain(lance, text_column)
                 return Committed(frame.height, frame.height, 0, 0, int(lance.version))
-            result = self._retried(
+            result = self.retried(
                 lambda: (
                     lance.merge_insert(key)
                     .when_matched_update_all()
@@ -183,7 +183,7 @@ class VectorStore:
 
     def _table(self, kind: str, embedder: str, schema: pa.Schema) -> Any:
         name = self.table_for(kind, embedder)
-        return self._open(name) or self.db.create_table(name, schema=schema, exist_ok=True)
+        return self.open_table(name) or self.db.create_table(name, schema=schema, exist_ok=True)
 
     def publish(self, kind: str, embedder: str, dim: int, weeks: Iterable[str]) -> bool:
         """Let readers use the embedder's table if it holds every one of ``weeks``; return whether they now do.
@@ -192,60 +192,48 @@ class VectorStore:
         """
         name = self.table_for(kind, embedder)
         now = self.current(kind)
-        table = self._open(name)
+        table = self.open_table(name)
         if table is None:
             return False
         if now is not None and now["table"] != name and set(weeks) - self.weeks(table):
             return False
-        with self._locked(kind):
+        with self.locked(kind):
             write_text(self.folder / f"{kind}.json", json.dumps({"table": name, "embedder": embedder, "dim": dim}))
-            for old in self._names():
-                if old.startswith(f"{kind}__") and old != name and now is not None and old == now["table"]:
+            for old in self.names(kind):
+                if old != name and now is not None and old == now["table"]:
                     self.db.drop_table(old)
         return True
 
-    def _names(self) -> list[str]:
-        return sorted(path.name.removesuffix(".lance") for path in self.folder.glob("*.lance"))
-
-    def delete(self, kind: str, column: str, values: Sequence[str]) -> int:
-        """Remove rows by a string column and the old versions that still hold them; return how many."""
-        removed = 0
-        for name in self._names():
-            if not name.startswith(f"{kind}__"):
-                continue
-            lance = self._open(name)
-            if lance is None:
-                continue
-            with self._locked(kind):
-                before = lance.count_rows()
-                for start in range(0, len(values), 500):
-                    listed = ", ".join(quoted(value) for value in values[start : start + 500])
-                    self._retried(lance.delete, f"{column} IN ({listed})")
-                removed += before - lance.count_rows()
-                self._retried(lance.optimize, cleanup_older_than=timedelta(0), delete_unverified=True)
-        return removed
+    def names(self, kind: str) -> list[str]:
+        """Return the physical tables of a kind: the one that readers use, and those of other embedders."""
+        return sorted(path.name.removesuffix(".lance") for path in self.folder.glob(f"{kind}__*.lance"))
 
     def _maintain(self, lance: Any, text_column: str) -> None:
         """Keep the indexes: words and filters from the first row, vectors from a size on."""
-        from lancedb.index import FTS, BTree, IvfPq
-
         rows = lance.count_rows()
         if rows == 0:
             return
         indexes = {index.columns[0]: index for index in lance.list_indices()}
-        if text_column not in indexes:
-            words = FTS(stem=True, remove_stop_words=False, ascii_folding=True)
-            self._retried(lance.create_index, text_column, config=words)
-        for column in FILTERS:
-            if column not in indexes and column in lance.schema.names:
-                self._retried(lance.create_index, column, config=BTree())
-        if rows >= INDEX_FROM and "vector" not in indexes:
-            self._retried(lance.create_index, "vector", config=IvfPq(distance_type="cosine"))
+        wanted = [text_column, *(column for column in FILTERS if column in lance.schema.names)]
+        for column in [*wanted, "vector"] if rows >= INDEX_FROM else wanted:
+            if column not in indexes:
+                self.make_index(lance, column)
         lagging = indexes[text_column].num_unindexed_rows if text_column in indexes else 0
         if lagging > max(OPTIMIZE_FROM, rows // 10):
-            self._retried(lance.optimize)
+            self.retried(lance.optimize)
 
-    def _retried(self, action: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def make_index(self, lance: Any, column: str, *, replace: bool = False) -> None:
+        """Make the index of a column: of vectors, of ids to filter by, or of the words of a text."""
+        from lancedb.index import FTS, BTree, IvfPq
+
+        config: Any = FTS(stem=True, remove_stop_words=False, ascii_folding=True)
+        if column == "vector":
+            config = IvfPq(distance_type="cosine")
+        elif column in FILTERS:
+            config = BTree()
+        self.retried(lance.create_index, column, config=config, replace=replace)
+
+    def retried(self, action: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run an action again when another commit came between, at most ``ATTEMPTS`` times."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -258,7 +246,8 @@ class VectorStore:
         raise AssertionError
 
     @contextlib.contextmanager
-    def _locked(self, kind: str) -> Iterator[None]:
+    def locked(self, kind: str) -> Iterator[None]:
+        """Keep other writers of the kind waiting."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,10 @@ class Warehouse:
         """Return the path of a kept version, 1 being the last one."""
         return self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")
 
+    def files(self) -> list[Path]:
+        """Return the published file and every version kept beside it."""
+        return [self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))]
+
     def connect(self) -> Any:
         """Return a read-only connection to the published file.
 

@@ -248,8 +248,10 @@ def _stretches(frames: list[pl.DataFrame]) -> str:
 
 async def _requests(lance: Any, scope: Scope) -> pa.Table:
     """Return where somebody asked to forget or not to keep something: without these, what they withdrew would be recalled."""
-    asked = BITS["withdraws"] | BITS["restricted"]
-    return await _fetch(lance, f"{scope.where()} AND (traits & {asked}) != 0", ["session_id", "turn"])
+    # Lance's filters know no bitwise operators.
+    table = await _fetch(lance, scope.where(), ["session_id", "turn", "traits"])
+    asked = table["traits"].to_numpy() & (BITS["withdraws"] | BITS["restricted"])
+    return table.filter(pa.array(asked != 0)).select(["session_id", "turn"])
 
 
 async def _concerned(lance: Any, scope: Scope, ids: Sequence[str], *, asked: bool) -> pa.Table:

@@ -27,9 +27,10 @@ from serving.context import (
     load_template,
     render,
 )
-from serving.erasure import Forgotten, forget
+from serving.erasure import Erasure, Forgotten
 from serving.installation import Installation
 from serving.recall import KINDS, Filters, Recalled, Recaller
+from serving.receipts import Receipts
 from serving.scope import Scope
 from serving.trace import Traced, trace
 from serving.worlds import Worlds
@@ -407,6 +408,8 @@ class MemoryClient(Installation):
     def forget(self, *, user: str | None = None, session: str | None = None, message: str | None = None) -> Forgotten:
         """Forget a user, a session or a message everywhere; return what was removed and what must be made again.
 
+        The command ``memory forget`` also makes that again, and runs the leak test.
+
         Raises:
             MemoryAssetsError: not exactly one subject is named.
         """
@@ -418,7 +421,15 @@ class MemoryClient(Installation):
         if len(named) != 1:
             raise MemoryAssetsError("name exactly one of user, session, message to forget")
         kind, value = named[0]
-        return forget(self.store, self.lake, self.vectors, self.keys, self.settings.home, kind=kind, value=value)
+        return Erasure(self).forget(kind, value)
+
+    def unfinished_erasures(self) -> list[tuple[str, str]]:
+        """Return kind and subject of the erasures that were begun and not finished."""
+        return Receipts(self.store, self.keys).unfinished()
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """Return the receipts of all erasures, the newest first; ``valid`` says whether the signature fits."""
+        return Receipts(self.store, self.keys).all()
 
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""

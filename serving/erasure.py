@@ -1,9 +1,14 @@
-"""Forgetting: a user, a session or a message leaves the store, the lake, the vectors and the datasets; adapters are quarantined."""
+"""Forgetting: a user, a session or a message leaves the store, the lake, the vectors, the datasets and the analytics for good.
+
+What is to be erased is written down before the first row goes, so that an erasure that was killed goes on where it was. What was
+made of other people's part in the same sessions goes with it, and is made again by the next run of those weeks.
+"""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import sqlalchemy as sa
@@ -11,12 +16,16 @@ import sqlalchemy as sa
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts, MemoryStrength, Relationships
 from records.training import DatasetManifest
-from resources.keys import Keys
-from resources.lake import Lake
-from resources.store import InteractionStore, chunks
+from resources.scrub import empty_journal, scrub_file, scrub_store
+from resources.store import chunks
 from resources.sync import SyncState
-from resources.vectors import VectorStore
+from resources.vector_erasure import erase
 from serving.capture import Erased
+from serving.leaks import Leaks, needles_of, search, without_shared
+from serving.receipts import Receipts, Work
+
+if TYPE_CHECKING:
+    from serving.installation import Installation
 
 LAKE_TABLES = {
     "raw_interactions": RawInteractions,
@@ -30,136 +39,259 @@ LAKE_TABLES = {
     "episodic_dataset": DatasetManifest,
 }
 
+EMBEDDED = {
+    "message_embeddings": ("message_id", "raw_interactions"),
+    "fact_embeddings": ("fact_id", "facts"),
+    "episode_embeddings": ("episode_id", "episodes"),
+}
+"""Vector table to its key, and to the lake's table of what it embeds."""
+
 
 @dataclass
 class Forgotten:
     """What was removed, in rows per table, and what has to be made again; nothing of the content."""
 
+    receipt: str = ""
     messages: int = 0
     removed: dict[str, int] = field(default_factory=dict)
     quarantined: list[str] = field(default_factory=list)
     weeks: list[str] = field(default_factory=list)
+    personas: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    leaks: int | None = None
+    leaked_to: dict[str, int] = field(default_factory=dict)
+
+    def count(self, table: str, rows: int) -> None:
+        """Count rows removed from a table."""
+        if rows:
+            self.removed[table] = self.removed.get(table, 0) + rows
 
 
-def forget(
-    store: InteractionStore, lake: Lake, vectors: VectorStore, keys: Keys, home: Path, *, kind: str, value: str
-) -> Forgotten:
-    """Forget a subject; asked twice it is quiet, killed half-way the next call does the rest.
+class Erasure:
+    """Erases from one installation."""
 
-    The store goes last: until then the messages say what is still to be removed elsewhere.
-    """
-    done = Forgotten()
-    m = store.meta.tables["messages"]
-    which = {
-        "user": sa.or_(m.c.user_id == value, m.c.speaker_id == value),
-        "session": m.c.session_id == value,
-        "message": m.c.message_id == value,
-    }[kind]
-    with store.engine.connect() as connection:
-        rows = connection.execute(sa.select(m.c.message_id, m.c.week).where(which)).all()
-    ids, done.weeks = [row.message_id for row in rows], sorted({row.week for row in rows})
-    store.insert_once(
-        "tombstones",
-        [{"subject_hash": Erased(store, keys).subject(kind, value), "kind": kind, "erased_at": datetime.now(UTC)}],
-    )
-    if not ids:
+    def __init__(self, installation: "Installation") -> None:
+        self.of = installation
+        self.store, self.lake = installation.store, installation.lake
+        self.receipts = Receipts(installation.store, installation.keys)
+
+    def forget(self, kind: str, value: str) -> Forgotten:
+        """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
+
+        The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
+        """
+        erased = Erased(self.store, self.of.keys)
+        subject = erased.subject(kind, value)
+        # From here on nothing of it comes in any more.
+        self.store.insert_once("tombstones", [{"subject_hash": subject, "kind": kind, "erased_at": datetime.now(UTC)}])
+        work = self._work(kind, value)
+        done = Forgotten()
+        begun = [row for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
+        if not work.messages and not begun:
+            self._from_store(kind, value, [], done)  # a person who is known and has said nothing
+            return done
+        done.receipt, work = self.receipts.open(kind, subject, work)
+        done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
+        self._from_lake(work, done)
+        for table, (column, source) in EMBEDDED.items():
+            done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
+        self._from_bonds(work, value if kind == "user" else None, done)
+        self._from_training(work, done)
+        done.count("analytics", self._from_analytics())
+        self._from_store(kind, value, work.messages, done)
+        self._from_use(work)
+        self._from_rejects(work, done)
+        scrub_store(self.store)
+        self.of.memo.clear()
+        scrub_file(self.of.memo.path)
+        for week in work.weeks:
+            SyncState(self.store).reopen(week)
+        done.pending = [f"materialize week {week}" for week in work.weeks]
+        done.pending += ["publish analytics again"] if done.removed.get("analytics") else []
+        done.pending += [f"train {persona} again" for persona in work.personas]
+        self.receipts.close(done.receipt, done.removed, done.pending)
+        # The work named the subject until now; pages are overwritten at deletion, so that the journal is all that is left.
+        empty_journal(self.store)
         return done
-    done.messages = len(ids)
-    dropped = _from_lake(lake, ids, done)
-    done.removed["message_embeddings"] = vectors.delete("message_embeddings", "message_id", ids)
-    done.removed["episode_embeddings"] = vectors.delete("episode_embeddings", "episode_id", dropped["episodes"])
-    done.removed["fact_embeddings"] = vectors.delete("fact_embeddings", "fact_id", sorted(set(dropped["facts"])))
-    _from_bonds(lake, dropped["episodes"], value if kind == "user" else None, done)
-    _forget_use(store, [*ids, *dropped["episodes"], *dropped["facts"]])
-    _from_training(store, home, dropped["dataset_samples"], dropped["personas"], done)
-    with store.writer.begin() as connection:
-        feedback = store.meta.tables["feedback"]
-        for batch in chunks(ids):
-            connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
-            connection.execute(sa.delete(m).where(m.c.message_id.in_(batch)))
-        if kind == "session":
-            sessions = store.meta.tables["sessions"]
-            connection.execute(sa.delete(sessions).where(sessions.c.session_id == value))
+
+    def needles(self, kind: str, value: str) -> list[str]:
+        """Return what the leak test is to look for: asked for before the erasure, kept in memory only."""
+        messages = self._messages(kind, value)
+        names: list[str] = [value]
         if kind == "user":
-            sessions, speakers = store.meta.tables["sessions"], store.meta.tables["speakers"]
-            affinity, moods = store.meta.tables["affinity"], store.meta.tables["moods"]
-            mine = sa.select(sessions.c.session_id).where(sessions.c.user_id == value)
-            connection.execute(sa.delete(moods).where(moods.c.session_id.in_(mine)))
-            connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
-            connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
-            connection.execute(sa.delete(speakers).where(speakers.c.speaker_id == value))
-    for week in done.weeks:
-        SyncState(store).reopen(week)
-    done.pending = [f"materialize week {week}" for week in done.weeks] + ["publish analytics again"]
-    return done
+            names += [str(row["display_name"]) for row in self.store.rows("speakers", speaker_id=value)]
+            names += messages.filter(pl.col("user_id") == value)["session_id"].unique().to_list()
+        return needles_of(messages["text"].to_list(), names)
 
+    def verify(self, done: Forgotten, needles: Sequence[str], pending: list[str]) -> Leaks:
+        """Search everything for what was erased, and write the result into the receipt."""
+        leaks = search(without_shared(needles, self.store), self.of.settings, self.store, self.of.vectors)
+        done.leaks, done.leaked_to, done.pending = leaks.total, leaks.found, pending
+        if done.receipt:
+            self.receipts.note(done.receipt, pending=pending, leaks=leaks.total)
+        return leaks
 
-def _from_bonds(lake: Lake, episodes: list[str], user: str | None, done: Forgotten) -> None:
-    """Drop the strength of what is gone and the relationships with a forgotten user, which name no message."""
-    for asset, record, gone in (
-        ("memory_strength", MemoryStrength, pl.col("memory_id").is_in(episodes)),
-        ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
-    ):
-        for partition in lake.partitions(asset):
-            frame = lake.read(asset, record, [partition]).collect()
-            kept = frame.filter(~gone)
-            if kept.height < frame.height:
-                done.removed[asset] = done.removed.get(asset, 0) + frame.height - kept.height
-                lake.write(asset, partition, kept)
+    # -- what is to be erased -------------------------------------------------------------------------------------
 
+    def _messages(self, kind: str, value: str) -> pl.DataFrame:
+        where = {
+            "user": "user_id = ? OR speaker_id = ?",
+            "session": "session_id = ?",
+            "message": "message_id = ?",
+        }[kind]
+        return self.store.frame(
+            f"SELECT message_id, session_id, user_id, week, text FROM messages WHERE {where}",
+            [value] * where.count("?"),
+        ).cast(pl.String)
 
-def _forget_use(store: InteractionStore, memories: list[str]) -> None:
-    """Drop what is known of how often the memories were recalled, and with whom they were shared."""
-    with store.writer.begin() as connection:
-        for name in ("recalled", "shared_memories"):
-            table = store.meta.tables[name]
-            for batch in chunks(memories):
-                connection.execute(sa.delete(table).where(table.c.memory_id.in_(batch)))
+    def _work(self, kind: str, value: str) -> Work:
+        rows = self._messages(kind, value)
+        ids = rows["message_id"].sort().to_list()
+        work = Work(value, messages=ids, weeks=rows["week"].unique().sort().to_list())
+        if not ids:
+            return work
+        # What was made of other messages of the same sessions may name the subject (who was present, what stood beside): it is
+        # erased, too, and made again.
+        affected = [*ids, *self._beside(rows)]
+        work.derived["raw_interactions"] = affected
+        for asset, record in LAKE_TABLES.items():
+            key = record.primary_key()[0]
+            for partition in self._partitions(asset, work.weeks):
+                touched = self.lake.read(asset, record, [partition]).filter(_touched(asset, work)).select(key).collect()
+                if touched.is_empty():
+                    continue
+                if asset != "raw_interactions":
+                    work.derived.setdefault(asset, []).extend(touched[key].to_list())
+                if asset.endswith("_dataset"):
+                    work.personas.append(partition.partition("|")[0])
+        work.personas = sorted(set(work.personas))
+        for one, other in (("facts", "fact_history"), ("episodes", "consolidated_episodes")):
+            work.derived[one] = sorted({*work.derived.get(one, []), *work.derived.get(other, [])})
+        return work
 
+    def _partitions(self, asset: str, weeks: Sequence[str]) -> list[str]:
+        """Return the partitions that may lead to messages of these weeks: those of the weeks, and those that have no week."""
+        weekly = RawInteractions, ScoredInteractions, AnonymizedInteractions, Facts, Episodes
+        there = self.lake.partitions(asset)
+        return [name for name in there if name in weeks] if LAKE_TABLES[asset] in weekly else there
 
-def _from_lake(lake: Lake, ids: list[str], done: Forgotten) -> dict[str, list[str]]:
-    """Drop every row that leads to one of the messages; return the ids of dropped episodes, samples and personas."""
-    dropped: dict[str, list[str]] = {
-        "episodes": [],
-        "facts": [],
-        "dataset_samples": [],
-        "personas": [],
-    }
-    gone = pl.Series(ids)
-    for asset, record in LAKE_TABLES.items():
-        for partition in lake.partitions(asset):
-            frame = lake.read(asset, record, [partition]).collect()
-            if asset == "raw_interactions":
-                touched = pl.col("message_id").is_in(gone.implode())
-            else:
-                touched = pl.col("source_message_ids").list.eval(pl.element().is_in(gone.implode())).list.any()
-            out = frame.filter(touched)
-            if out.is_empty():
+    def _beside(self, rows: pl.DataFrame) -> list[str]:
+        """Return the other messages of the same sessions and weeks."""
+        found: list[str] = []
+        weeks = set(rows["week"].to_list())
+        for batch in chunks(rows["session_id"].unique().sort().to_list()):
+            marks = ", ".join("?" * len(batch))
+            found += (
+                self.store.frame(f"SELECT message_id, week FROM messages WHERE session_id IN ({marks})", list(batch))
+                .cast(pl.String)
+                .filter(pl.col("week").is_in(list(weeks)))["message_id"]
+                .to_list()
+            )
+        return sorted(set(found) - set(rows["message_id"].to_list()))
+
+    # -- where it is erased from ----------------------------------------------------------------------------------
+
+    def _from_lake(self, work: Work, done: Forgotten) -> None:
+        for asset, record in LAKE_TABLES.items():
+            for partition in self._partitions(asset, work.weeks):
+                frame = self.lake.read(asset, record, [partition]).collect()
+                kept = frame.filter(~_touched(asset, work))
+                if kept.height < frame.height:
+                    done.count(asset, frame.height - kept.height)
+                    self.lake.write(asset, partition, kept)
+
+    def _from_bonds(self, work: Work, user: str | None, done: Forgotten) -> None:
+        """Drop the strength of what is gone and the relationships with a forgotten user, which name no message."""
+        episodes = work.derived.get("episodes", [])
+        for asset, record, gone in (
+            ("memory_strength", MemoryStrength, pl.col("memory_id").is_in(episodes)),
+            ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
+        ):
+            for partition in self.lake.partitions(asset):
+                frame = self.lake.read(asset, record, [partition]).collect()
+                kept = frame.filter(~gone)
+                if kept.height < frame.height:
+                    done.count(asset, frame.height - kept.height)
+                    self.lake.write(asset, partition, kept)
+
+    def _from_training(self, work: Work, done: Forgotten) -> None:
+        """Remove the personas' dataset files and the weights of adapters trained on them, which are quarantined and undeployed.
+
+        A manifest tells of the newest dataset of its partition only; older ones of the persona may hold the sample, too.
+        """
+        home = self.of.settings.home
+        for row in self.store.rows("datasets"):
+            if row["persona_id"] not in work.personas:
                 continue
-            done.removed[asset] = done.removed.get(asset, 0) + out.height
-            if asset in ("episodes", "consolidated_episodes"):
-                dropped["episodes"] += out["episode_id"].to_list()
-            if asset in ("facts", "fact_history"):
-                dropped["facts"] += out["fact_id"].to_list()
-            if asset.endswith("_dataset"):
-                dropped["dataset_samples"] += out["content_hash"].to_list()
-                dropped["personas"].append(partition.partition("|")[0])
-            lake.write(asset, partition, frame.filter(~touched))
-    return dropped
-
-
-def _from_training(
-    store: InteractionStore, home: Path, samples: list[str], personas: list[str], done: Forgotten
-) -> None:
-    """Remove the files of the personas' datasets, and quarantine the adapters trained on them."""
-    if not samples:
-        return
-    for row in store.rows("datasets"):
-        # A manifest tells of the newest dataset of its partition only; older ones of the persona may hold the sample, too.
-        if row["persona_id"] in personas:
             shutil.rmtree(home / row["path"], ignore_errors=True)
-            for adapter in store.rows("adapters", dataset_id=row["dataset_id"]):
-                store.set_status(adapter["adapter_id"], "quarantined")
+            for adapter in self.store.rows("adapters", dataset_id=row["dataset_id"]):
+                if adapter["status"] == "deployed":
+                    self.of.plugin("deployer").withdraw(
+                        home / adapter["path"] / "adapter", home / "deployed", adapter["persona_id"]
+                    )
+                shutil.rmtree(home / adapter["path"], ignore_errors=True)
+                self.store.set_status(adapter["adapter_id"], "quarantined")
                 done.quarantined.append(adapter["adapter_id"])
-    done.removed["dataset_samples"] = len(samples)
+        done.count("dataset_samples", len(work.derived.get("personality_dataset", [])))
+        done.count("dataset_samples", len(work.derived.get("episodic_dataset", [])))
+
+    def _from_analytics(self) -> int:
+        """Remove the published file and its kept versions: they are made again from what is left; return how many."""
+        files = [path for path in self.of.warehouse.files() if path.exists()]
+        for path in files:
+            path.unlink(missing_ok=True)
+        return len(files)
+
+    def _from_store(self, kind: str, value: str, ids: list[str], done: Forgotten) -> None:
+        tables = self.store.meta.tables
+        m, feedback, sessions = tables["messages"], tables["feedback"], tables["sessions"]
+        with self.store.writer.begin() as connection:
+            for batch in chunks(ids):
+                connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
+                done.count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)
+            if kind == "session":
+                moods = tables["moods"]
+                connection.execute(sa.delete(moods).where(moods.c.session_id == value))
+                connection.execute(sa.delete(sessions).where(sessions.c.session_id == value))
+            if kind == "user":
+                speakers, affinity, moods = tables["speakers"], tables["affinity"], tables["moods"]
+                mine = sa.select(sessions.c.session_id).where(sessions.c.user_id == value)
+                connection.execute(sa.delete(moods).where(moods.c.session_id.in_(mine)))
+                connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
+                connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
+                connection.execute(sa.delete(speakers).where(speakers.c.speaker_id == value))
+
+    def _from_use(self, work: Work) -> None:
+        """Drop what is known of how often the memories were recalled, and with whom they were shared."""
+        memories = [*work.messages, *work.derived.get("episodes", []), *work.derived.get("facts", [])]
+        with self.store.writer.begin() as connection:
+            for name in ("recalled", "shared_memories"):
+                table = self.store.meta.tables[name]
+                for batch in chunks(memories):
+                    connection.execute(sa.delete(table).where(table.c.memory_id.in_(batch)))
+
+    def _from_rejects(self, work: Work, done: Forgotten) -> None:
+        """Drop kept rejects that name the subject: a line that could not be read was still somebody's."""
+        rejects = self.store.frame("SELECT reject_id, raw, file FROM rejects").cast(pl.String)
+        if rejects.is_empty() or len(work.value) < 2:
+            return
+        named = rejects.filter(
+            pl.concat_str("raw", "file", separator="\n", ignore_nulls=True).str.contains(work.value, literal=True)
+        )["reject_id"].to_list()
+        table = self.store.meta.tables["rejects"]
+        with self.store.writer.begin() as connection:
+            for batch in chunks(named):
+                done.count("rejects", connection.execute(sa.delete(table).where(table.c.reject_id.in_(batch))).rowcount)
+
+
+def _touched(asset: str, work: Work) -> pl.Expr:
+    """Return which rows of a lake table lead to one of the messages, or to one that is made again with them.
+
+    A sample of a dataset names nobody: only those made from the messages themselves go.
+    """
+    gone = pl.Series(
+        work.messages if asset.endswith("_dataset") else work.derived["raw_interactions"], dtype=pl.String
+    ).implode()
+    if asset == "raw_interactions":
+        return pl.col("message_id").is_in(gone)
+    return pl.col("source_message_ids").list.eval(pl.element().is_in(gone)).list.any()

@@ -314,9 +314,8 @@ class Recaller:
     def withdrawn(self, scope: Scope, ids: Sequence[str]) -> list[str]:
         """Return which messages of the scope somebody asked to forget, among these and what stands around the requests."""
         new = fresh(self.store, scope)
-        asked = new.height > 0 and bool(
-            (new.select(traits()).to_series() & (BITS["withdraws"] | BITS["restricted"])).any()
-        )
+        requests = BITS["withdraws"] | BITS["restricted"]
+        asked = new.height > 0 and bool((new.select(traits()).to_series().to_numpy() & requests).any())
         image = self.memories.concerned(scope, ids, asked=asked)
         if asked:
             new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))

@@ -1,0 +1,68 @@
+"""Erasing from LanceDB for good: no file, old version, index or log of the table keeps what was deleted.
+
+LanceDB marks rows as deleted and leaves their bytes; compaction writes a file anew only when a tenth of it is deleted. So every
+file that holds deleted rows is written anew here, the indexes are made again, and the versions before are removed.
+"""
+
+import warnings
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from resources.vectors import VectorStore, quoted
+
+ROWS_AT_ONCE = 20_000
+"""Rows written anew in one commit: some 100 MB with their vectors."""
+
+
+def erase(vectors: VectorStore, kind: str, column: str, values: Sequence[str]) -> int:
+    """Erase rows by a string column from every table of a kind, those of earlier embedders too; return how many.
+
+    Killed at any moment no other row is lost, and the next call does the rest: each commit is whole, and what is left to do is
+    seen from the table itself. Cost: the files that hold the rows are written anew, and the table's indexes are made again.
+    """
+    removed = 0
+    for name in vectors.names(kind):
+        lance = vectors.open_table(name)
+        if lance is None:
+            continue
+        with vectors.locked(kind):
+            before = lance.count_rows()
+            for start in range(0, len(values), 500):
+                listed = ", ".join(quoted(value) for value in values[start : start + 500])
+                vectors.retried(lance.delete, f"{column} IN ({listed})")
+            removed += before - lance.count_rows()
+            touched = _with_deletions(vectors, name)
+            if touched or removed:
+                for number in touched:
+                    _write_anew(vectors, lance, number)
+                for index in lance.list_indices():
+                    # An index of words or ids holds those of deleted rows until it is made anew.
+                    vectors.make_index(lance, index.columns[0], replace=True)
+                with warnings.catch_warnings():
+                    # That readers of an old version lose it is what is wanted.
+                    warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                    vectors.retried(lance.optimize, cleanup_older_than=timedelta(0), delete_unverified=True)
+    return removed
+
+
+def _with_deletions(vectors: VectorStore, name: str) -> list[int]:
+    """Return the numbers of the table's files that hold, or held in an old version, deleted rows, by what lies in ``_deletions``."""
+    folder = vectors.folder / f"{name}.lance" / "_deletions"
+    return sorted({int(path.name.split("-")[0]) for path in folder.glob("*-*")}) if folder.is_dir() else []
+
+
+def _write_anew(vectors: VectorStore, lance: Any, number: int) -> None:
+    """Move the rows of a file into a new one, part by part: a merge of rows onto themselves is one commit."""
+    key = next(
+        field.name for field in lance.schema if (field.metadata or {}).get(b"lance-schema:unenforced-primary-key")
+    )
+    # A row's address is the number of its file and its place in it, 32 bits each.
+    of_file = f"_rowid >= {number << 32} AND _rowid < {(number + 1) << 32}"
+    while True:
+        rows: pa.Table = lance.search().where(of_file).limit(ROWS_AT_ONCE).to_arrow()
+        if not len(rows):
+            return
+        vectors.retried(lambda rows=rows: lance.merge_insert(key).when_matched_update_all().execute(rows))

@@ -1,0 +1,135 @@
+"""Receipts of erasures: what was erased where and when, signed, without what it was."""
+
+import hmac
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+
+from records.ids import content_id
+from resources.keys import Keys
+from resources.store import InteractionStore
+
+SIGNED = ("receipt_id", "kind", "subject_hash", "asked_at", "done_at", "removed", "pending", "leaks")
+
+
+@dataclass
+class Work:
+    """What an erasure still has to do, kept until it is done: a killed one goes on from here.
+
+    Attributes:
+        messages: Ids of the messages.
+        weeks: Weeks of the messages.
+        derived: Table to ids of what was made of the messages.
+        personas: Personas whose datasets hold them.
+    """
+
+    value: str
+    messages: list[str] = field(default_factory=list)
+    weeks: list[str] = field(default_factory=list)
+    derived: dict[str, list[str]] = field(default_factory=dict)
+    personas: list[str] = field(default_factory=list)
+
+
+class Receipts:
+    """The receipts of one store."""
+
+    def __init__(self, store: InteractionStore, keys: Keys) -> None:
+        self.store = store
+        self.keys = keys
+        self.table = store.meta.tables["receipts"]
+
+    def open(self, kind: str, subject: str, work: Work) -> tuple[str, Work]:
+        """Begin a receipt, or go on with the one of the subject that was not finished; return its id and its work."""
+        for row in self.store.rows("receipts", subject_hash=subject):
+            if row["done_at"] is None:
+                held = Work(**json.loads(row["work"]))
+                # What came in since it was begun is erased with it.
+                for name in ("messages", "weeks", "personas"):
+                    setattr(held, name, list(dict.fromkeys(getattr(held, name) + getattr(work, name))))
+                for table, ids in work.derived.items():
+                    held.derived[table] = list(dict.fromkeys(held.derived.get(table, []) + ids))
+                self._update(row["receipt_id"], work=json.dumps(held.__dict__))
+                return row["receipt_id"], held
+        now = datetime.now(UTC)
+        receipt = content_id("e", kind, subject, now.isoformat())
+        self.store.insert_once(
+            "receipts",
+            [
+                {
+                    "receipt_id": receipt,
+                    "kind": kind,
+                    "subject_hash": subject,
+                    "asked_at": now,
+                    "done_at": None,
+                    "removed": "{}",
+                    "pending": "[]",
+                    "leaks": None,
+                    "work": json.dumps(work.__dict__),
+                    "signature": None,
+                }
+            ],
+        )
+        return receipt, work
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        """Return kind and subject of the erasures that were begun and not finished."""
+        return [
+            (row["kind"], json.loads(row["work"])["value"])
+            for row in self.store.rows("receipts")
+            if row["done_at"] is None
+        ]
+
+    def close(self, receipt: str, removed: dict[str, int], pending: list[str]) -> dict[str, Any]:
+        """Say that everything is erased: the work is dropped, the receipt signed; return it."""
+        row = self.store.rows("receipts", receipt_id=receipt)[0]
+        return self._signed(
+            {
+                **row,
+                "done_at": datetime.now(UTC),
+                "removed": json.dumps(removed, sort_keys=True),
+                "pending": json.dumps(pending),
+                "work": None,
+            }
+        )
+
+    def note(self, receipt: str, *, pending: list[str], leaks: int | None) -> dict[str, Any]:
+        """Say what is still pending and what the leak test found; return the receipt, signed again."""
+        row = self.store.rows("receipts", receipt_id=receipt)[0]
+        return self._signed({**row, "pending": json.dumps(pending), "leaks": leaks})
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every receipt, the newest first, with ``valid``: whether its signature fits; without the work."""
+        rows = sorted(self.store.rows("receipts"), key=lambda row: row["asked_at"], reverse=True)
+        return [self._shown(row) for row in rows]
+
+    def _signed(self, row: dict[str, Any]) -> dict[str, Any]:
+        row["signature"] = self._signature(row)
+        self._update(
+            row["receipt_id"],
+            **{name: row[name] for name in ("done_at", "removed", "pending", "leaks", "work", "signature")},
+        )
+        return self._shown(row)
+
+    def _signature(self, row: dict[str, Any]) -> str:
+        parts = [row[name].isoformat() if isinstance(row[name], datetime) else row[name] for name in SIGNED]
+        return hmac.new(self.keys.key(), json.dumps(["receipt", *parts]).encode(), sha256).hexdigest()
+
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        valid = row["signature"] is not None and hmac.compare_digest(row["signature"], self._signature(row))
+        state = "begun" if row["done_at"] is None else "done"
+        shown = {name: value for name, value in row.items() if name != "work"}
+        return {
+            **shown,
+            "removed": json.loads(row["removed"]),
+            "pending": json.loads(row["pending"]),
+            "state": state,
+            "valid": valid,
+        }
+
+    def _update(self, receipt: str, **values: Any) -> None:
+        with self.store.writer.begin() as connection:
+            connection.execute(sa.update(self.table).where(self.table.c.receipt_id == receipt).values(**values))

@@ -1,0 +1,303 @@
+"""Forgetting: nothing is left anywhere, nothing of others is lost, a killed erasure is finished, the receipt is signed."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from memory_assets.forgetting import forget_everywhere
+from memory_assets.tools import Tools
+from records.errors import StoreError
+from resources import vector_erasure
+from resources.settings import Settings
+from resources.training_files import adapter_row
+from serving.client import MemoryClient
+from serving.erasure import Erasure
+from serving.leaks import needles_of, search, without_shared
+from serving.receipts import Receipts
+from tests.conftest import MONDAY, lance_rows, message_rows, weekly_run
+from tests.integration.test_pipeline import fill, same
+
+WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20")
+SECRET = "the quetzal tattoo on my left shoulder"
+
+
+def group(speakers: tuple[str, ...]) -> list[dict]:
+    """Return a conversation of a group, of which these people took part: it belongs to nobody alone."""
+    said = {
+        "user-ana": "Good evening to all of you, I brought lemon cake from Bilbao",
+        "user-zoe": f"Hello everybody, Zoraida Quintana here, want to see {SECRET}?",
+        "user-ben": "Cake sounds wonderful, I love lemon and I decided to bake one too",
+    }
+    rows = []
+    for place, (speaker, text) in enumerate(said.items()):
+        if speaker in speakers:
+            rows += [
+                row
+                | {
+                    "user_id": None,
+                    "speaker_id": speaker,
+                    "speaker_name": "Zoraida Quintana" if speaker == "user-zoe" else speaker,
+                    "text": text,
+                    "occurred_at": (MONDAY + timedelta(days=1, minutes=place)).isoformat(),
+                }
+                for row in message_rows(1, session="party")
+            ]
+    return rows
+
+
+def others() -> list[dict]:
+    """Return what people other than Zoe said, in three weeks."""
+    return [
+        row
+        for number in range(3)
+        for row in message_rows(8, start=MONDAY + timedelta(weeks=number), session=f"a{number}")
+    ]
+
+
+def zoes() -> list[dict]:
+    """Return Zoe's own conversation, in the second week."""
+    rows = message_rows(8, start=MONDAY + timedelta(weeks=1, hours=5), session="zoe-private", user="user-zoe")
+    for number, row in enumerate(rows):
+        row["speaker_name"] = "Zoraida Quintana" if row["role"] == "user" else "Lumi"
+        if row["role"] == "user":
+            row["text"] = f"I showed {SECRET} to my sister Wilhelmina, day {number}"
+    return rows
+
+
+def installed(settings: Settings) -> Settings:
+    """Return an installation with everything that may hold something of Zoe."""
+    people = ("user-ana", "user-zoe", "user-ben")
+    fill(settings, [*others(), *group(people), *zoes()])
+    assert weekly_run(settings, WEEKS[0], WEEKS[-1], analytics=True).success
+    tools, client = Tools(settings), MemoryClient(settings)
+    client.recall("quetzal tattoo", agent="lumi", user="user-zoe")
+    client.worlds.add_affinity("user-zoe", "lumi", 5.0)
+    client.close()
+    tools.memo.put("llm/model/100", {"x": f'{{"quote": "{SECRET}"}}'.encode()})
+    tools.store.insert_once(
+        "rejects",
+        [
+            {"reject_id": "r1", "source": "jsonl", "file": "log", "line": 3, "reason": "no text", "raw": '{"user": "user-zoe"}'},
+            {"reject_id": "r2", "source": "jsonl", "file": "log", "line": 4, "reason": "no text", "raw": '{"user": "user-ben"}'},
+        ],
+    )  # fmt: skip
+    trained(settings)
+    return settings
+
+
+def trained(settings: Settings) -> str:
+    """Make the persona's dataset with the real step, and register an adapter trained on it as deployed."""
+    import dagster as dg
+
+    from definitions import build_defs
+    from memory_assets.running import register_personas
+
+    tools = Tools(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        register_personas(instance, tools)
+        job = build_defs(settings).resolve_job_def("train_personality")
+        assert job.execute_in_process(
+            instance=instance, partition_key="lumi", asset_selection=[dg.AssetKey("personality_dataset")]
+        ).success
+    dataset = tools.store.rows("datasets")[0]["dataset_id"]
+    weights = settings.home / "adapters/ad_1/adapter"
+    weights.mkdir(parents=True)
+    (weights / "adapter_model.safetensors").write_bytes(b"weights")
+    row = adapter_row("ad_1", layer="personality", persona_id="lumi", week=None, base_model="b", dataset_id=dataset, path="adapters/ad_1",
+                      config={}, metrics={}, status="deployed")  # fmt: skip
+    tools.store.register("adapters", row)
+    tools.plugin("deployer").deploy(weights, settings.home / "deployed", "lumi")
+    return dataset
+
+
+def quiet(*_: object) -> None:
+    """Show nothing."""
+
+
+def test_after_forgetting_a_user_it_is_as_if_they_had_never_come(make_settings) -> None:
+    with_zoe = installed(make_settings("with"))
+    without = fill(make_settings("without"), [*others(), *group(("user-ana", "user-ben"))])
+    assert weekly_run(without, WEEKS[0], WEEKS[-1], analytics=True).success
+    erasure = Erasure(Tools(with_zoe))
+    needles = without_shared(erasure.needles("user", "user-zoe"), Tools(with_zoe).store)
+    before = Erasure(Tools(with_zoe)).needles("user", "user-zoe")
+    assert any("quetzal" in needle for needle in before)
+    assert needles == []  # what is still stored is not looked for
+    assert search(before, with_zoe, erasure.store, erasure.of.vectors).total > 0
+
+    done = forget_everywhere(with_zoe, "user", "user-zoe", quiet)
+
+    assert (done.leaks, done.leaked_to) == (0, {})
+    assert done.messages == 9
+    assert done.removed["message_embeddings"] == 11  # two of others stood beside hers in the group
+    assert done.removed["rejects"] == 1
+    assert done.weeks == [WEEKS[0], WEEKS[1]]
+    assert done.quarantined == ["ad_1"]
+    tools = Tools(with_zoe)
+    datasets = list((with_zoe.home / "lake").rglob("*_dataset/*.parquet"))
+    for path in datasets:
+        path.unlink()
+    same(without, with_zoe)
+    assert tools.store.rows("adapters")[0]["status"] == "quarantined"
+    assert not (with_zoe.home / "adapters/ad_1").exists()
+    assert not list((with_zoe.home / "deployed").rglob("*.safetensors"))
+    assert not list((with_zoe.home / "datasets").rglob("*.jsonl"))
+    assert [row["reject_id"] for row in tools.store.rows("rejects")] == ["r2"]
+    assert not tools.store.rows("affinity")
+    assert tools.sync.unsynced() == 0
+    with tools.warehouse.connect() as connection:
+        assert connection.execute("SELECT sum(unsynced) FROM pipeline_health").fetchone() == (0,)
+    again = forget_everywhere(with_zoe, "user", "user-zoe", quiet)
+    assert (again.messages, again.receipt, again.leaks) == (0, "", None)
+    assert len(Receipts(tools.store, tools.keys).all()) == 1
+
+
+@pytest.mark.parametrize(("kind", "value"), [("session", "zoe-private"), ("message", None)])
+def test_a_session_and_a_message_can_be_forgotten_alone(make_settings, kind: str, value: str | None) -> None:
+    settings = installed(make_settings())
+    if value is None:
+        said = Tools(settings).store.frame("SELECT message_id, text FROM messages")
+        value = said.filter(pl.col("text").str.contains("Zoraida Quintana here"))["message_id"][0]
+    done = forget_everywhere(settings, kind, value, quiet)
+    assert done.leaks == 0
+    assert done.messages == (8 if kind == "session" else 1)
+    left = Tools(settings).store.frame("SELECT text FROM messages")["text"].str.contains("quetzal").sum()
+    assert left == (1 if kind == "session" else 4)
+    assert lance_rows(settings)["window_text"].str.contains("Zoraida Quintana here").sum() == (
+        3 if kind == "session" else 0
+    )
+
+
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from resources.settings import load_settings
+    from serving import erasure, receipts
+    from resources import vector_erasure
+    step, home, plugins = sys.argv[1:4]
+    def die(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGKILL)
+    def dying(owner, name):
+        inner = getattr(owner, name)
+        def wrapped(*args, **kwargs):
+            inner(*args, **kwargs)
+            die()
+        setattr(owner, name, wrapped)
+    if step == "_write_anew":
+        dying(vector_erasure, step)
+    elif step == "erase":
+        dying(erasure, step)
+    elif step == "close":
+        receipts.Receipts.close = die
+    else:
+        dying(erasure.Erasure, step)
+    from pathlib import Path
+    from memory_assets.tools import Tools
+    chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}}
+    settings = load_settings(home=Path(home), plugins_dir=Path(plugins), plugins=chosen)
+    erasure.Erasure(Tools(settings)).forget("user", "user-zoe")
+""")
+
+STEPS = (
+    "_work",
+    "_from_lake",
+    "_write_anew",
+    "erase",
+    "_from_bonds",
+    "_from_training",
+    "_from_analytics",
+    "_from_store",
+    "_from_rejects",
+    "close",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> None:
+    settings = installed(make_settings())
+    needles = Erasure(Tools(settings)).needles("user", "user-zoe")
+    Tools(settings).store.close()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, step, str(settings.home), str(settings.plugins_dir)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+        env={**os.environ, "MEMORY_HOME": str(settings.home)},
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    tools = Tools(settings)
+    with pytest.raises(StoreError, match="erased"):
+        MemoryClient(settings).remember("me again", agent="lumi", user="user-zoe")
+    erasure = Erasure(tools)
+    assert [kind for kind, _ in erasure.receipts.unfinished()] == ([] if step == "_work" else ["user"])
+    finished = erasure.forget("user", "user-zoe")
+    assert erasure.receipts.unfinished() == []
+    assert weekly_run(settings, WEEKS[0], WEEKS[1]).success
+    assert erasure.verify(finished, needles, []).total == 0
+    assert lance_rows(settings).height == 24 + 2
+    assert [(row["state"], row["valid"], row["leaks"]) for row in erasure.receipts.all()] == [("done", True, 0)]
+
+
+def test_the_leak_test_finds_what_is_planted(make_settings) -> None:
+    settings = installed(make_settings())
+    erasure = Erasure(Tools(settings))
+    needles = erasure.needles("user", "user-zoe")
+    done = erasure.forget("user", "user-zoe")
+    assert erasure.verify(done, needles, []).total == 0
+    (settings.home / "notes").mkdir()
+    (settings.home / "notes/log.txt").write_text(
+        f"x{SECRET.upper()}x I SHOWED {SECRET} to my sister Wilhelmina, day 2!"
+    )
+    pl.DataFrame({"said": [["nothing", "Hello, this is ZORAIDA QUINTANA"]]}).write_parquet(
+        settings.home / "lake/stray.parquet"
+    )
+    Tools(settings).store.set_core_memory("lumi", "friend", "best", "user-zoe")
+    leaks = erasure.verify(done, needles, [])
+    assert set(leaks.found) == {"notes", "lake", "store.core_memory", "store.sqlite", "store.sqlite-wal"} - (
+        {"store.sqlite-wal"} if "store.sqlite-wal" not in leaks.found else {"store.sqlite"} - set(leaks.found)
+    )
+    assert erasure.receipts.all()[0]["leaks"] == leaks.total
+    assert without_shared(needles_of(["I moved to Bilbao with my dog number 2"], ["user-zoe"]), erasure.store) == [
+        "user-zoe"
+    ]
+
+
+def test_a_receipt_that_was_changed_is_seen(make_settings) -> None:
+    settings = installed(make_settings())
+    client = MemoryClient(settings)
+    client.forget(session="zoe-private")
+    receipt = client.receipts()[0]
+    assert (receipt["state"], receipt["valid"], receipt["kind"]) == ("done", True, "session")
+    assert "zoe" not in str(receipt)
+    table = client.store.meta.tables["receipts"]
+    with client.store.writer.begin() as connection:
+        connection.execute(sa.update(table).values(removed='{"messages": 1000}'))
+    assert not client.receipts()[0]["valid"]
+
+
+def test_files_of_a_vector_table_are_written_anew_without_losing_a_row(make_settings, monkeypatch) -> None:
+    monkeypatch.setattr(vector_erasure, "ROWS_AT_ONCE", 7)
+    settings = fill(make_settings(), others())
+    assert weekly_run(settings, WEEKS[0], WEEKS[-1]).success
+    before = lance_rows(settings)
+    vectors = Tools(settings).vectors
+    gone = before["message_id"][:2].to_list()
+    assert vector_erasure.erase(vectors, "message_embeddings", "message_id", gone) == 2
+    assert lance_rows(settings).equals(before[2:])
+    lance = vectors.open("message_embeddings")
+    assert lance is not None
+    folder = vectors.folder / f"{lance.name}.lance"
+    assert not list((folder / "_deletions").glob("*"))
+    assert len(list((folder / "_versions").glob("*.manifest"))) == 1
+    raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert not any(key.encode() in raw for key in gone)
+    assert vector_erasure.erase(vectors, "message_embeddings", "message_id", gone) == 0
+    assert {index.columns[0] for index in lance.list_indices()} >= {"window_text", "agent_id"}
