@@ -454,6 +454,25 @@ def forget(
         raise typer.Exit(1)
 
 
+@app.command("opt-out")
+def opt_out(
+    user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
+    session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
+    undo: Annotated[bool, typer.Option(help="Take it back: it may be trained on again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let nothing a person or a conversation said be trained on; adapters that were trained on it are quarantined."""
+    if (user is None) == (session is None):
+        raise MemoryAssetsError("name exactly one of --user, --session")
+    memory = client()
+    changed = memory.opt_out(user=user, session=session, value=not undo)
+    if not changed:
+        raise MemoryAssetsError("there is no such user or session")
+    marked = [row["adapter_id"] for row in memory.store.rows("adapters", status="quarantined")]
+    text = "may be trained on again" if undo else f"opted out; quarantined adapters: {', '.join(marked) or 'none'}"
+    say({"changed": changed, "quarantined": marked}, as_json, text)
+
+
 @app.command()
 def receipts(as_json: Json = False) -> None:
     """Show what was erased when: signed receipts, without what it was."""
@@ -469,11 +488,26 @@ def receipts(as_json: Json = False) -> None:
 
 @app.command()
 def trace(
-    message: Annotated[str, typer.Argument(help="Message id, as recall --json gives it in source_ids.")],
+    message: Annotated[str | None, typer.Argument(help="Message id, as recall --json gives it in source_ids.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="An adapter's id instead.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show every row, dataset and adapter made from a message."""
-    found = client().trace(message)
+    """Show every row, dataset and adapter made from a message, or every message behind an adapter."""
+    if (message is None) == (adapter is None):
+        raise MemoryAssetsError("name a message, or an adapter with --adapter")
+    if adapter is not None:
+        behind = client().trace_adapter(adapter)
+        lines = [
+            f"{behind.layer} adapter of {behind.persona_id}, {behind.status}, on {behind.base_model}",
+            f"continues: {', '.join(behind.continues) or 'none'}",
+            f"datasets: {', '.join(behind.datasets)} ({behind.samples} samples)",
+            *(f"files of {name} are gone" for name in behind.incomplete),
+            f"{len(behind.messages)} messages:",
+            *behind.messages,
+        ]
+        say(dataclasses.asdict(behind), as_json, "\n".join(lines))
+        return
+    found = client().trace(str(message))
     if not found.rows:
         raise MemoryAssetsError("there is no such message, and nothing was made from one of this id")
     lines = [f"{table}: {', '.join(ids)}" for table, ids in found.rows.items()]

@@ -155,7 +155,7 @@ def make_adapter(
                 base_model=trainer.base(),
                 dataset_id=dataset["dataset_id"],
                 path=str(path),
-                config=trainer.config.model_dump(mode="json"),
+                config=trainer.config.model_dump(mode="json") | {"start_from": start and start["adapter_id"]},
                 metrics=metrics,
                 status="candidate",
             ),

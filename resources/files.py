@@ -5,7 +5,11 @@ import os
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @contextlib.contextmanager
@@ -29,6 +33,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, whole or not at all."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def write_frame(path: Path, frame: "pl.DataFrame") -> None:
+    """Write a frame to ``path`` as Parquet, whole or not at all."""
+    with written_aside(path) as aside:
+        frame.write_parquet(aside, compression="zstd")
 
 
 def file_hash(path: Path) -> str:

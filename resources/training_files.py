@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 
 from records.ids import content_id
-from resources.files import write_text
+from resources.files import write_frame, write_text
 from resources.store import InteractionStore
+
+MANIFEST = "manifest.parquet"
 
 OPTED_OUT = """
 SELECT m.message_id AS message_id FROM messages m
@@ -58,9 +60,43 @@ def write_dataset(
         "n_eval": samples.filter(pl.col("split") == "eval").height,
         "created_at": datetime.now(UTC),
     }
+    write_frame(folder / MANIFEST, samples.drop("messages"))
     write_text(folder / "card.md", _card({**{k: v for k, v in row.items() if k != "created_at"}, **card}))
     store.register("datasets", row)
     return row
+
+
+def read_manifest(home: Path, dataset: dict[str, Any]) -> pl.DataFrame | None:
+    """Return which samples stand in a registered dataset and which messages are behind them; None when its files are gone."""
+    path = home / dataset["path"] / MANIFEST
+    return pl.read_parquet(path) if path.exists() else None
+
+
+def datasets_of(store: InteractionStore, home: Path, messages: pl.Series) -> list[str]:
+    """Return the ids of the datasets that hold a sample made from any of the messages, by their manifests."""
+    found = []
+    for row in store.rows("datasets"):
+        manifest = read_manifest(home, row)
+        if manifest is not None and manifest["source_message_ids"].explode().is_in(messages.implode()).any():
+            found.append(row["dataset_id"])
+    return sorted(found)
+
+
+def adapters_of(store: InteractionStore, datasets: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the registry rows of the adapters trained on the datasets, and of those that continue one of them."""
+    rows, wanted = store.rows("adapters"), set(datasets)
+    found = {row["adapter_id"]: row for row in rows if row["dataset_id"] in wanted}
+    while True:
+        more = {row["adapter_id"]: row for row in rows if parent_of(row) in found and row["adapter_id"] not in found}
+        if not more:
+            return [found[key] for key in sorted(found)]
+        found |= more
+
+
+def parent_of(adapter: dict[str, Any]) -> str | None:
+    """Return the adapter that this one continues, None for one that begins anew."""
+    start: str | None = json.loads(adapter["config"]).get("start_from")
+    return start
 
 
 def _terminated(lines: Iterable[str]) -> Iterator[str]:

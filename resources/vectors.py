@@ -291,6 +291,16 @@ class VectorStore:
             return []
         return lance.search().where(f"week = '{week}'").select([key]).limit(None).to_arrow()[key].to_pylist()
 
+    def keys_of(self, kind: str, key: str, values: Sequence[str]) -> list[str]:
+        """Return which of the keys stand in the table that readers use, in order."""
+        lance = self.open(kind)
+        if lance is None or not values:
+            return []
+        listed = ", ".join(quoted(value) for value in values)
+        return sorted(
+            lance.search().where(f"{key} IN ({listed})").select([key]).limit(None).to_arrow()[key].to_pylist()
+        )
+
     def count(self, kind: str) -> int:
         """Return the rows of the table that readers use."""
         lance = self.open(kind)

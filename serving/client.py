@@ -17,6 +17,7 @@ from records.ids import content_id
 from records.memory import FactEmbeddings
 from resources.settings import Settings, load_settings
 from resources.sync import SyncState
+from resources.training_files import opted_out_messages
 from serving.access import Access
 from serving.capture import Erased, ImportSummary, import_target
 from serving.context import (
@@ -32,7 +33,7 @@ from serving.installation import Installation
 from serving.recall import KINDS, Filters, Recalled, Recaller
 from serving.receipts import Receipts
 from serving.scope import Scope
-from serving.trace import Traced, trace
+from serving.trace import AdapterTrace, Traced, quarantine, trace, trace_adapter
 from serving.worlds import Worlds
 
 FACT_COLUMNS = [
@@ -244,8 +245,14 @@ class MemoryClient(Installation):
         return feedback_id
 
     def opt_out(self, *, user: str | None = None, session: str | None = None, value: bool = True) -> int:
-        """Set the training opt-out of a user or a session; datasets and training respect it from now on."""
-        return self.store.set_opt_out(speaker_id=user, session_id=session, value=value)
+        """Set the training opt-out of a user or a session; datasets and training respect it from now on.
+
+        Adapters that were trained on what they said are quarantined and taken away from where servers find them; see `trace`.
+        """
+        changed = self.store.set_opt_out(speaker_id=user, session_id=session, value=value)
+        if changed and value:
+            quarantine(self, opted_out_messages(self.store))
+        return changed
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -433,7 +440,15 @@ class MemoryClient(Installation):
 
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""
-        return trace(self.store, self.lake, self.vectors, message_id)
+        return trace(self, message_id)
+
+    def trace_adapter(self, adapter_id: str) -> AdapterTrace:
+        """Return every message behind an adapter, with its dataset and the adapters it continues.
+
+        Raises:
+            StoreError: there is no such adapter.
+        """
+        return trace_adapter(self, adapter_id)
 
 
 def without_sources(rows: pl.DataFrame, gone: Sequence[str]) -> pl.DataFrame:

@@ -14,30 +14,19 @@ import polars as pl
 import sqlalchemy as sa
 
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
-from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts, MemoryStrength, Relationships
-from records.training import DatasetManifest
+from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from resources.scrub import empty_journal, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
+from resources.training_files import adapters_of, datasets_of
 from resources.vector_erasure import erase
 from serving.capture import Erased
 from serving.leaks import Leaks, needles_of, search, without_shared
 from serving.receipts import Receipts, Work
+from serving.trace import LAKE_TABLES, quarantine_adapters
 
 if TYPE_CHECKING:
     from serving.installation import Installation
-
-LAKE_TABLES = {
-    "raw_interactions": RawInteractions,
-    "scored_interactions": ScoredInteractions,
-    "anonymized_interactions": AnonymizedInteractions,
-    "facts": Facts,
-    "fact_history": FactHistory,
-    "episodes": Episodes,
-    "consolidated_episodes": ConsolidatedEpisodes,
-    "personality_dataset": DatasetManifest,
-    "episodic_dataset": DatasetManifest,
-}
 
 EMBEDDED = {
     "message_embeddings": ("message_id", "raw_interactions"),
@@ -164,7 +153,9 @@ class Erasure:
                     work.derived.setdefault(asset, []).extend(touched[key].to_list())
                 if asset.endswith("_dataset"):
                     work.personas.append(partition.partition("|")[0])
-        work.personas = sorted(set(work.personas))
+        work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"])
+        made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
+        work.personas = sorted({*work.personas, *made_for})
         for one, other in (("facts", "fact_history"), ("episodes", "consolidated_episodes")):
             work.derived[one] = sorted({*work.derived.get(one, []), *work.derived.get(other, [])})
         return work
@@ -215,25 +206,13 @@ class Erasure:
                     self.lake.write(asset, partition, kept)
 
     def _from_training(self, work: Work, done: Forgotten) -> None:
-        """Remove the personas' dataset files and the weights of adapters trained on them, which are quarantined and undeployed.
-
-        A manifest tells of the newest dataset of its partition only; older ones of the persona may hold the sample, too.
-        """
+        """Remove the files of datasets that hold the messages, and the weights of every adapter trained on them."""
         home = self.of.settings.home
+        done.quarantined = quarantine_adapters(self.of, adapters_of(self.store, work.datasets), erase=True)
         for row in self.store.rows("datasets"):
-            if row["persona_id"] not in work.personas:
-                continue
-            shutil.rmtree(home / row["path"], ignore_errors=True)
-            for adapter in self.store.rows("adapters", dataset_id=row["dataset_id"]):
-                if adapter["status"] == "deployed":
-                    self.of.plugin("deployer").withdraw(
-                        home / adapter["path"] / "adapter", home / "deployed", adapter["persona_id"]
-                    )
-                shutil.rmtree(home / adapter["path"], ignore_errors=True)
-                self.store.set_status(adapter["adapter_id"], "quarantined")
-                done.quarantined.append(adapter["adapter_id"])
-        done.count("dataset_samples", len(work.derived.get("personality_dataset", [])))
-        done.count("dataset_samples", len(work.derived.get("episodic_dataset", [])))
+            if row["dataset_id"] in work.datasets:
+                shutil.rmtree(home / row["path"], ignore_errors=True)
+        done.count("datasets", len(work.datasets))
 
     def _from_analytics(self) -> int:
         """Remove the published file and its kept versions: they are made again from what is left; return how many."""

@@ -25,6 +25,7 @@ class Work:
         weeks: Weeks of the messages.
         derived: Table to ids of what was made of the messages.
         personas: Personas whose datasets hold them.
+        datasets: Datasets that hold them, also those of which the registry is all that is left.
     """
 
     value: str
@@ -32,6 +33,7 @@ class Work:
     weeks: list[str] = field(default_factory=list)
     derived: dict[str, list[str]] = field(default_factory=dict)
     personas: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
 
 
 class Receipts:
@@ -48,7 +50,7 @@ class Receipts:
             if row["done_at"] is None:
                 held = Work(**json.loads(row["work"]))
                 # What came in since it was begun is erased with it.
-                for name in ("messages", "weeks", "personas"):
+                for name in ("messages", "weeks", "personas", "datasets"):
                     setattr(held, name, list(dict.fromkeys(getattr(held, name) + getattr(work, name))))
                 for table, ids in work.derived.items():
                     held.derived[table] = list(dict.fromkeys(held.derived.get(table, []) + ids))

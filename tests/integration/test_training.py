@@ -22,6 +22,7 @@ from plugins.registry import PluginRegistry
 from plugins.trainer_peft import PeftTrainer, read_metrics
 from records.errors import TrainingError
 from resources.settings import Settings
+from serving.client import MemoryClient
 from tests.conftest import MONDAY, message_rows, weekly_run
 from tests.integration.test_pipeline import WEEKS, fill
 
@@ -114,7 +115,7 @@ def test_a_dataset_holds_only_what_may_be_learned_from(make_settings) -> None:
     used = raw.filter(pl.col("message_id").is_in(manifest["source_message_ids"].explode().implode()))
     assert not set(used["session_id"]) & {"s3", "s5"}
     assert manifest.group_by("session_key").agg(pl.col("split").n_unique())["split"].max() == 1
-    text = "".join(path.read_text() for path in folder.iterdir())
+    text = "".join(path.read_bytes().decode("latin-1") for path in folder.iterdir())
     assert "user-" not in text
     assert "Bilbao" not in text
     assert manifest.height == manifest["content_hash"].n_unique()
@@ -166,10 +167,13 @@ def test_from_dataset_to_deployed_adapter_and_on_to_the_week(make_settings, tiny
     layers = {row["layer"]: row for row in tools.store.rows("adapters")}
     assert layers["episodic"]["week"] == WEEKS[0]
     assert layers["episodic"]["status"] == "candidate"
-    traced = __import__("serving.trace", fromlist=["trace"]).trace
+    client = MemoryClient(settings)
     manifest = pl.read_parquet(settings.home / "lake/personality_dataset/lumi.parquet")
-    found = traced(tools.store, tools.lake, tools.vectors, manifest["source_message_ids"][0][0])
-    assert adapter["adapter_id"] in found.adapters
+    found = client.trace(manifest["source_message_ids"][0][0])
+    assert {adapter["adapter_id"], layers["episodic"]["adapter_id"]} <= set(found.adapters)
+    behind = client.trace_adapter(layers["episodic"]["adapter_id"])
+    assert behind.continues == [adapter["adapter_id"]]
+    assert set(manifest["source_message_ids"].explode()) <= set(behind.messages)
 
 
 @pytest.mark.slow

@@ -1,0 +1,134 @@
+"""Erasure of one user beside a full rebuild of everything, in the same run.
+
+    python -m benchmarks.erasure --messages 100000
+
+Messages are made of words, each user speaks in every week, so that every week is touched: the worst case. The embedder is a
+hash of the words by default: with a real one the rebuild takes a hundred times as long, and the erasure hardly longer.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.installation import home
+from benchmarks.scale import vocabulary
+from memory_assets.forgetting import finished
+from memory_assets.running import materialize_weeks
+from memory_assets.tools import Tools
+from resources.settings import load_settings
+from serving.erasure import Erasure
+
+FIRST = datetime(2025, 1, 6, 9, tzinfo=UTC)
+
+HASHING = """
+import zlib
+import numpy as np
+from plugins.contracts import Embedder
+from plugins.hookspecs import hookimpl
+
+class Hashing(Embedder):
+    name, version, dim = "bench-hashing", "1", 64
+    def embed(self, texts):
+        return np.stack([self.embed_query(text) for text in texts]) if len(texts) else np.zeros((0, 64), np.float32)
+    def embed_query(self, text):
+        vector = np.zeros(64, np.float32)
+        for word in text.lower().split():
+            vector[zlib.crc32(word.encode()) % 64] += 1
+        return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+@hookimpl
+def register_plugins():
+    return [Hashing]
+"""
+
+
+def fill(tools: Tools, messages: int, users: int, weeks: int) -> None:
+    """Write the messages into the store: a user and an agent in turn, 20 turns a conversation."""
+    from plugins.contracts import SourceOptions
+    from plugins.sources.normalise import normalise
+
+    random, words = np.random.default_rng(4), np.array(vocabulary())
+    per_week = messages // weeks
+    for week in range(weeks):
+        said = [" ".join(row) for row in words[random.integers(0, len(words), (per_week, 12))]]
+        rows = []
+        for place, text in enumerate(said):
+            user = f"user-{(place // 20) % users:05d}"
+            rows.append(
+                {
+                    "line": place + 1,
+                    "session_id": f"{user}/{week}/{place // (20 * users)}",
+                    "agent_id": "lumi",
+                    "user_id": user,
+                    "speaker_id": user if place % 2 == 0 else "lumi",
+                    "speaker_name": user if place % 2 == 0 else "Lumi",
+                    "role": "user" if place % 2 == 0 else "agent",
+                    "occurred_at": (FIRST + timedelta(weeks=week, seconds=place % 500_000)).isoformat(),
+                    "text": text,
+                }
+            )
+        batch, sessions, speakers, _ = normalise(rows, SourceOptions(), "bench", "bench")
+        tools.store.write(batch, sessions, speakers)
+
+
+def main() -> None:
+    """Print the line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--weeks", type=int, default=8)
+    parser.add_argument("--home", type=Path, default=None)
+    parser.add_argument("--real-embedder", action="store_true", help="rebuild with the embedder of the settings")
+    options = parser.parse_args()
+    line: dict[str, Any] = {"benchmark": "erasure", "messages": options.messages, "users": options.users}
+    with home(options.home) as folder:
+        plugins = folder / "bench_plugins"
+        plugins.mkdir(exist_ok=True)
+        (plugins / "hashing.py").write_text(HASHING, encoding="utf-8")
+        chosen = {} if options.real_embedder else {"embedder": {"use": "bench-hashing"}, "tokens": {"use": "none"}}
+        settings = load_settings(home=folder, plugins_dir=plugins, plugins=chosen)
+        tools = Tools(settings)
+        fill(tools, options.messages, options.users, options.weeks)
+        weeks = tools.store.weeks()
+
+        def quiet(*_: object) -> None:
+            """Show nothing."""
+
+        start = time.perf_counter()
+        materialize_weeks(settings, weeks, quiet)
+        line["rebuild_s"] = round(time.perf_counter() - start, 1)
+        user = "user-00007"
+        erasure = Erasure(Tools(settings))
+        needles = erasure.needles("user", user)
+        start = time.perf_counter()
+        done = erasure.forget("user", user)
+        line["erase_s"] = round(time.perf_counter() - start, 1)
+        line["erased_messages"] = done.messages
+        start = time.perf_counter()
+        leaks = erasure.verify(done, needles, [])
+        line["leak_test_s"], line["leaks"] = round(time.perf_counter() - start, 1), leaks.total
+        start = time.perf_counter()
+        finished(settings, erasure, done, needles, quiet, verify=False)
+        line["made_again_s"] = round(time.perf_counter() - start, 1)
+        line["leaks_after"] = erasure.verify(done, needles, []).total
+        total = line["erase_s"] + line["made_again_s"]
+        line["share_of_rebuild"] = round(total / line["rebuild_s"], 4)
+        line["share_erasing_alone"] = round(line["erase_s"] / line["rebuild_s"], 4)
+        left = pl.read_parquet(f"{settings.home}/lake/raw_interactions/*.parquet").height
+        assert left == options.messages // options.weeks * options.weeks - done.messages
+        if options.home is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    line["load"] = os.getloadavg()[0]
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
