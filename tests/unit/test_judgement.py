@@ -191,8 +191,8 @@ def test_the_same_person_has_one_surrogate_and_agents_keep_their_names() -> None
     )
     clean = PatternAnonymizer().anonymize(texts, ["Lumi"], pseudonym)["text"].to_list()
     name = clean[0].split()[0]
-    assert clean[0].count(name) == 2
-    assert clean[1].endswith(name)
+    assert clean[0].lower().count(name.lower()) == 2
+    assert clean[1].endswith(name.upper())
     assert "Lumi" in clean[0]
     assert "2024" in clean[0]
     assert "Greta" not in clean[1]
