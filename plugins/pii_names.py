@@ -31,6 +31,8 @@ INTRODUCED_PLAINLY = re.compile(
     + RELATION
     + r"(?:'s name is| is called| se llama))\s+(?P<name>[^\W\d_]{3,})"
 )
+# "my sister june": after a relation a word of the lists is a name, be it a word of everyday language or not.
+RELATED = re.compile(r"(?i)\b(?:my|mi|his|her|su|our|nuestr[oa]|their)\s+" + RELATION + r",?\s+(?P<name>[^\W\d_]{3,})")
 INITIAL = re.compile(r"\b[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’]+\s[A-ZÁÉÍÓÚÑ]\.?\s[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’\-]+")
 SPEAKER = re.compile(r"(?m)^\s*(?P<name>[A-ZÁÉÍÓÚÑ][\w'’]+(?: [A-ZÁÉÍÓÚÑ][\w'’]+)?):\s+[\"“]")
 LONGEST_NAME_TYPO = 5
@@ -104,7 +106,9 @@ def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: set[str]) 
 def _introduced(text: str) -> set[str]:
     said = {fold(part) for match in INTRODUCED.finditer(text) for part in match["name"].split()}
     plainly = {fold(match["name"]) for match in INTRODUCED_PLAINLY.finditer(text)}
-    return {word for word in said | plainly if word not in STOP_WORDS and word not in SMALL}
+    listed = gazetteer().people
+    related = {fold(match["name"]) for match in RELATED.finditer(text)} & listed
+    return {word for word in said | plainly | related if word not in STOP_WORDS and word not in SMALL}
 
 
 def again(text: str, findings: Sequence[Finding]) -> list[Finding]:

@@ -113,7 +113,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "address",
-        r"(?i)\b(?:unit|psc|cmr)\s+\d{3,5},?\s+box\s+\d{2,5}\b|\b(?:apo|fpo|dpo)\s+[a-z]{2}\s+\d{5}\b|\bp\.?\s?o\.?\s?box\s+\d+|\b(?:apt|suite)\.?\s+\d{1,4}\b",
+        r"(?i)\b(?:unit|psc|cmr)\s+\d{3,5},?\s+box\s+\d{2,5}\b|\b(?:apo|fpo|dpo)\s+[a-z]{2}\s+\d{5}\b|\bp\.?\s?o\.?\s?box\s+\d+|\b(?:apt|suite|studio|flat|piso|puerta|apartamento)\.?\s+\d{1,4}\s?[a-zº]?\b",
     ),
     (
         "address",
