@@ -52,7 +52,8 @@ class DetectorAnonymizer(Anonymizer):
         """What is replaced.
 
         Attributes:
-            kinds: "default": what exposes somebody; "all": also dates, ages, titles, nationalities and sex.
+            kinds: "default": what exposes somebody, in chats; "all": also dates, ages, titles, nationalities and sex, and names
+                that the classifier is not sure of.
             allow: Names that stay: public figures, products, places of the persona's world.
             model: Whether the token classifier is asked; without it names are found by lists and by the people at hand.
             threshold: The classifier's probability from which on a word counts.
@@ -88,9 +89,13 @@ class DetectorAnonymizer(Anonymizer):
             keep: Names that stay.
         """
         crowd = people if people is not None else [()] * len(texts)
-        kept = {fold(part) for name in (*keep, *self.config.allow) for part in TOKEN.findall(name)}
+        kept = self._kept(keep)
         shaped = pii_patterns.find(texts, self.kinds)
-        seen = pii_model.find(texts, self.config.threshold) if self.config.model else [[] for _ in texts]
+        seen = (
+            pii_model.find(texts, self.config.threshold, chats=self.config.kinds == "default")
+            if self.config.model
+            else [[] for _ in texts]
+        )
         named = pii_names.find(texts, crowd, kept)
         found = []
         for text, *parts in zip(texts, shaped, seen, named, strict=True):
@@ -100,11 +105,14 @@ class DetectorAnonymizer(Anonymizer):
             found.append([item for item in together if not _stays(text, item, kept)])
         return found
 
+    def _kept(self, keep: Sequence[str]) -> frozenset[str]:
+        return frozenset(fold(part) for name in (*keep, *self.config.allow) for part in TOKEN.findall(name))
+
     def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Pseudonym) -> pl.DataFrame:
         """Return id, text, n_replaced; cost is linear in the characters."""
         said = texts["text"].to_list()
         people = [tuple(row or ()) for row in texts["people"].to_list()]
-        surrogates = Surrogates(pseudonym)
+        surrogates = Surrogates(pseudonym, self._kept(keep))
         out, counts = [], []
         for text, own, findings in zip(said, people, self.detect(said, people, keep), strict=True):
             known = people_words(own, tuple(keep))
@@ -174,7 +182,7 @@ class PatternAnonymizer(DetectorAnonymizer):
     version = "2"
 
 
-def _stays(text: str, item: Finding, kept: set[str]) -> bool:
+def _stays(text: str, item: Finding, kept: frozenset[str]) -> bool:
     """Return whether a finding says nothing but names that stay."""
     if item.kind not in ("person", "place", "organisation") or not kept:
         return False
@@ -207,8 +215,9 @@ def _redact(text: str, named: frozenset[str]) -> tuple[str, int]:
 class Surrogates:
     """What stands in the place of a finding; the same one for the same words, whatever their case and accents."""
 
-    def __init__(self, pseudonym: Pseudonym) -> None:
+    def __init__(self, pseudonym: Pseudonym, kept: frozenset[str] = frozenset()) -> None:
         self.pseudonym = pseudonym
+        self.kept = kept
         self.names = gazetteer()
         self._known: dict[tuple[str, str], str] = {}
 
@@ -241,7 +250,7 @@ class Surrogates:
             key = fold(stem)
             if kind == "person" and key not in people:
                 key = pii_names.meant(key, people)
-            if key in pii_names.SMALL:
+            if key in pii_names.SMALL or key in self.kept:
                 return token
             new = self._surrogate(kind, key)
             cased = new.lower() if stem.islower() else new.upper() if stem.isupper() and len(stem) > 1 else new

@@ -19,6 +19,10 @@ LONGEST = 480
 """Characters read at once: with longer windows the model misses phone numbers (its authors' own finding)."""
 
 OVERLAP = 64
+
+PLAIN, FIRST = 0.97, 0.9
+"""Probability that a name in lower case, and the first word of a sentence, must have."""
+
 BATCH = 16
 
 KIND_OF = {
@@ -78,11 +82,12 @@ def _loaded() -> tuple[Any, Any, list[str]]:
     return session, tokenizer, [labels[str(number)] for number in range(len(labels))]
 
 
-def find(texts: Sequence[str], threshold: float = 0.5) -> list[list[Finding]]:
+def find(texts: Sequence[str], threshold: float = 0.5, *, chats: bool = True) -> list[list[Finding]]:
     """Return per text what the model finds; cost is linear in the characters, texts of like length are read together.
 
     Args:
         threshold: Probability from which on a token counts.
+        chats: Whether a name without a capital, and a first word, must be very sure to be one; see `_plausible`.
     """
     session, tokenizer, labels = _loaded()
     parts = [(place, start) for place, text in enumerate(texts) for start in _starts(len(text))]
@@ -106,9 +111,37 @@ def find(texts: Sequence[str], threshold: float = 0.5) -> list[list[Finding]]:
         for row, number in enumerate(chosen):
             place, start = parts[number]
             offsets = encodings[number].offsets[:longest]
-            kept = [labels[label] if p >= threshold else "O" for label, p in zip(best[row], sure[row], strict=True)]
-            found[place] += _spans(texts[place], offsets, kept, start)
+            kept = [
+                labels[label]
+                if p >= threshold and (not chats or _plausible(texts[place], labels[label], span, start, float(p)))
+                else "O"
+                for label, p, span in zip(best[row], sure[row], offsets, strict=False)
+            ]
+            found[place] += [
+                item for item in _spans(texts[place], offsets, kept, start) if not _lone_number(texts[place], item)
+            ]
     return found
+
+
+def _plausible(text: str, label: str, span: tuple[int, int], shift: int, sure: float) -> bool:
+    """Return whether a word may be a name: without a capital, or with one that any first word has, the model must be very sure.
+
+    In chats it takes verbs for names ("Tengo", "quería", "jajaja") with a probability of up to 0.9.
+    """
+    if KIND_OF.get(label[2:]) not in ("person", "place"):
+        return True
+    start = span[0] + shift
+    while start > 0 and text[start - 1].isalpha():
+        start -= 1
+    if not text[start : start + 1].isupper():
+        return sure >= PLAIN
+    before = text[:start].rstrip(" \t\"'“«(¿¡")
+    return sure >= FIRST if not before or before[-1] in ".!?…\n" else True
+
+
+def _lone_number(text: str, item: Finding) -> bool:
+    """Return whether an address is nothing but a short number: pages, prices and points are, too."""
+    return item.kind == "address" and item.end - item.start <= 4 and text[item.start : item.end].isdigit()
 
 
 def _starts(length: int) -> list[int]:

@@ -35,6 +35,9 @@ INTRODUCED_PLAINLY = re.compile(
 RELATED = re.compile(r"(?i)\b(?:my|mi|his|her|su|our|nuestr[oa]|their)\s+" + RELATION + r",?\s+(?P<name>[^\W\d_]{3,})")
 INITIAL = re.compile(r"\b[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’]+\s[A-ZÁÉÍÓÚÑ]\.?\s[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’\-]+")
 SPEAKER = re.compile(r"(?m)^\s*(?P<name>[A-ZÁÉÍÓÚÑ][\w'’]+(?: [A-ZÁÉÍÓÚÑ][\w'’]+)?):\s+[\"“]")
+MONTHS = frozenset(["april", "may", "june", "august", "abril", "julio"])
+"""Names that are months until somebody at hand is called so."""
+
 LONGEST_NAME_TYPO = 5
 """Letters from which on a name with one wrong letter is taken for it."""
 
@@ -71,7 +74,7 @@ def people_words(people: tuple[str, ...], kept: tuple[str, ...]) -> frozenset[st
     )
 
 
-def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: set[str]) -> list[list[Finding]]:
+def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: frozenset[str]) -> list[list[Finding]]:
     """Return per text the names in it: a token costs one look-up.
 
     Who is introduced once is known wherever the same people talk: "My lawyer's name is Hanan" … "as Hanan says".
@@ -90,10 +93,12 @@ def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: set[str]) 
         for match in TOKEN.finditer(text):
             word = bare(match[0])
             key, capital = fold(word), word[:1].isupper()
+            if key in MONTHS and key not in words and key not in known:
+                continue
             if (
                 key in words
                 or key in known
-                or (words and meant(key, words) != key)
+                or (capital and words and meant(key, words) != key)
                 or (key in names.people if capital else key in names.plain and len(key) >= 4)
             ):
                 items.append(Finding(match.start(), match.start() + len(word), "person"))

@@ -16,7 +16,7 @@ NAME = rf"{CAPITAL}[\w'’.\-]*"
 NAMES = rf"{NAME}(?:[ ](?:{NAME}|de|del|la|las|los|y|and|of|&))*"
 MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|"
-    r"enero|febrero|marzo|abril|mayo|junio|julio|agosto|sep?tiembre|octubre|noviembre|diciembre)"
+    r"enero|febrero|marzo|abril|mayo|junio|julio|agosto|sep?tiembre|octubre|noviembre|diciembre)(?![^\W\d_])"
 )
 DAY = (
     r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|lunes|martes|miércoles|jueves|viernes|sábado|domingo)"
@@ -149,7 +149,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "place",
         rf"(?:\b(?:[Bb]orn|[Ll]iv(?:e|es|ed|ing)|[Rr]aised|[Bb]ased|[Aa]rrived|[Ll]ocated|[Mm]oved|[Mm]oving|[Ff]lew|[Ff]ly(?:ing)?|[Tt]ravel\w*|[Vv]isit\w*|[Ff]rom|originally|went|grew up|office|drove|back|here|"
-        rf"[Nn]atural|[Rr]esidente|procedente|[Vv]iv\w+|[Mm]ud\w+|[Vv]iaj\w+|[Nn]ac\w+)\s+(?:here\s+)?(?:from|to|in|at|into|near|outside|over|de|en|a|desde|hacia)?\s*)(?P<v>{CAPITAL}[\w'’.\-]*(?:\s(?:(?:de|del|la|do|da|of|upon)\s)?{CAPITAL}[\w'’.\-]*){{0,3}})",
+        rf"[Nn]atural|[Rr]esidente|procedente|[Vv]iv\w+|[Mm]ud\w+|[Vv]iaj\w+|[Nn]ac\w+)\s+(?:here\s+)?(?:from|to|in|at|into|near|outside|over|de|en|a|desde|hacia)?\s*)(?P<v>{CAPITAL}[\w'’.\-]+(?:\s(?:(?:de|del|la|do|da|of|upon)\s)?{CAPITAL}[\w'’.\-]*){{0,3}})",
     ),
     (
         "place",
