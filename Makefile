@@ -24,7 +24,7 @@ demo: setup
 	$(BIN)/memory demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

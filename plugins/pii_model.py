@@ -20,7 +20,7 @@ LONGEST = 480
 
 OVERLAP = 64
 
-PLAIN, FIRST = 0.97, 0.9
+PLAIN, FIRST = 0.93, 0.9
 """Probability that a name in lower case, and the first word of a sentence, must have."""
 
 BATCH = 16

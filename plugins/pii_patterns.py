@@ -103,7 +103,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "address",
-        r"(?i)(?<!\w)(?:calle|c/|c\.|avenida|avda?\.?|av\.|plaza|pza\.?|paseo|pº|carretera|ctra\.?|camino|ronda|travesía|glorieta|urb(?:anización)?\.?|via|vía)\s+(?:de\s+|del\s+|la\s+|el\s+|los\s+|las\s+)*"
+        r"(?i)(?<!\w)(?:calle|c/|c\.|avenida|avda?\.?|av\.|plaza|pza\.?|paseo|pº|carretera|ctra\.?|camino|ronda|travesía|glorieta|ampliación|continuación|prolongación|privada|callejón|circuito|andador|calzada|cerrada|retorno|diagonal|pasaje|viaducto|boulevard|urb(?:anización)?\.?|via|vía)\s+(?:de\s+|del\s+|la\s+|el\s+|los\s+|las\s+)*"
         r"[^\W\d_][^,.;\n]{2,40}?,?\s*(?:n[ºo°]\.?\s*)?\d{1,4}(?:\s*,?\s*\d{1,2}\s?[ºª°]?\s?-?[A-Z]?)?\b",
     ),
     (

@@ -72,7 +72,11 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
         (plugins / "hashing.py").write_text(HASHING_EMBEDDER, encoding="utf-8")
         given: dict[str, Any] = {"home": tmp_path / name, "plugins_dir": plugins}
         if not real_embedder:
-            given["plugins"] = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}}
+            given["plugins"] = {
+                "embedder": {"use": "hashing"},
+                "tokens": {"use": "none"},
+                "anonymizer": {"use": "patterns"},
+            }
         given.update(overrides)
         given["plugins"] = {**given.get("plugins", {}), **overrides.get("plugins", {})}
         os.environ.pop("MEMORY_HOME", None)

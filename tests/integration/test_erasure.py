@@ -200,7 +200,7 @@ KILLED = textwrap.dedent("""
         dying(erasure.Erasure, step)
     from pathlib import Path
     from memory_assets.tools import Tools
-    chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}}
+    chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "patterns"}}
     settings = load_settings(home=Path(home), plugins_dir=Path(plugins), plugins=chosen)
     erasure.Erasure(Tools(settings)).forget("user", "user-zoe")
 """)
