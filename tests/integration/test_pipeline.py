@@ -134,7 +134,8 @@ KILLED_RUN = textwrap.dedent("""
     from resources import files, lake, vectors, sync
     step, moment, home, plugins = sys.argv[1:5]
     from resources.settings import load_settings
-    settings = load_settings(home=Path(home), plugins_dir=Path(plugins), plugins={"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "patterns"}})
+    chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "patterns"}}
+    settings = load_settings(home=Path(home), plugins_dir=Path(plugins), plugins=chosen)
 
     def dying(inner, before):
         def wrapped(*args, **kwargs):
