@@ -33,11 +33,13 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     ) -> pl.DataFrame:
         """Episodes of the week: title, event, summary, importance, emotion, participants, and the messages behind them."""
         from plugins.anonymizing import anonymize_texts
+        from plugins.junk import without_recalled
 
         extractor = tools.plugin("episodes")
         raw = dict(by_week(raw_interactions.collect()))
         weeks, spent = [], []
-        for week, part in by_week(scored_interactions.collect()):
+        happened = scored_interactions.with_columns(without_recalled(pl.col("input_text", "output_text")))
+        for week, part in by_week(happened.collect()):
             told = (
                 anonymize_texts(
                     part,

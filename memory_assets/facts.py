@@ -33,10 +33,13 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     ) -> pl.DataFrame:
         """Facts stated in the week: category, key, value, the verbatim quote and the message it stands in."""
         from plugins.anonymizing import anonymize_texts
+        from plugins.junk import without_recalled
 
         extractor = tools.plugin("facts")
         weeks, spent = [], []
-        for _, raw in by_week(raw_interactions.collect()):
+        # What the bot was reminded of is no statement of today: nothing is learned from a memory a second time.
+        messages = raw_interactions.with_columns(without_recalled(pl.col("text")))
+        for _, raw in by_week(messages.collect()):
             said = (
                 anonymize_texts(raw, raw, ["text"], "message_id", tools.plugin("anonymizer"), tools.keys.pseudonym)
                 if tools.settings.anonymize_memory

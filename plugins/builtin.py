@@ -12,7 +12,7 @@ from plugins.extractors_llm import LLMEpisodes, LLMFacts
 from plugins.facts_rules import RuleFacts
 from plugins.hookspecs import hookimpl
 from plugins.minilm import MiniLMTokens, NoTokens
-from plugins.scorer import HeuristicScorer
+from plugins.scorer import HeuristicScorer, LearnedScorer
 from plugins.sources.chats import ChatML, ShareGPT
 from plugins.sources.exports import Discord, WhatsApp
 from plugins.sources.research import LoCoMo, MemoryBank
@@ -35,6 +35,7 @@ def register_plugins() -> list[type[Plugin]]:
         LoCoMo,
         MemoryBank,
         Database,
+        LearnedScorer,
         HeuristicScorer,
         LexiconEmotion,
         LearnedEmotion,

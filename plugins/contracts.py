@@ -144,7 +144,10 @@ class Scorer(Plugin):
 
     @abstractmethod
     def score(self, interactions: pl.DataFrame) -> pl.DataFrame:
-        """Return interaction_id, quality, the q_… components (0..1) and junk for input_text/output_text/session_id rows."""
+        """Return interaction_id, quality, the q_… components (0..1) and junk for input_text/output_text/session_id rows.
+
+        The rows of a session come in the order of time, so that a scorer can see what came before and what followed.
+        """
 
 
 class Emotion(Plugin):
@@ -357,7 +360,7 @@ KINDS: dict[str, type[Plugin]] = {
 }
 
 DEFAULTS: dict[str, str] = {
-    "scorer": "heuristic",
+    "scorer": "learned",
     "emotion": "lexicon",
     "topics": "lexicon",
     "anonymizer": "detectors",

@@ -1,54 +1,18 @@
-"""Quality of an interaction from plain, named signals."""
+"""Quality of an interaction from named components: plain weights, and weights learned from people's ratings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from plugins.contracts import PluginConfig, Scorer
-from plugins.lexicon import WORD, any_of, content_words
+from plugins.junk import JUNK, junk, plain
+from plugins.lexicon import DATA, WORD, any_of, content_words, load
 
-PLEASANTRY = [
-    "hi",
-    "hello",
-    "hey",
-    "hola",
-    "buenas",
-    "buenos días",
-    "good morning",
-    "good night",
-    "ok",
-    "okay",
-    "vale",
-    "lol",
-    "jaja*",
-    "haha*",
-    "thanks",
-    "gracias",
-    "bye",
-    "adiós",
-    "sí",
-    "si",
-    "no",
-    "yes",
-    "yeah",
-    "nice",
-    "cool",
-    "hmm*",
-    "gg",
-]
-BOT_ERROR = [
-    "internal server error",
-    "as an ai language model",
-    "i cannot process",
-    "error 5\\d\\d",
-    "timeout",
-    "undefined",
-    "null",
-    "traceback",
-    "rate limit*",
-    "something went wrong",
-    "error interno",
-    "ha ocurrido un error",
-    "no puedo procesar",
-]
+JUNK_AT_MOST = 0.1
+UNANSWERED_AT_MOST = 0.3
+"""Highest scores of junk and of an interaction without an answer: neither can be learned from."""
 
 
 class HeuristicScorer(Scorer):
@@ -68,7 +32,11 @@ class HeuristicScorer(Scorer):
         engagement: float = 0.1
 
     name = "heuristic"
-    version = "1"
+    version = "2"
+
+    def files(self) -> Sequence[Path]:
+        """Return the list of what is junk."""
+        return (JUNK,)
 
     def score(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return interaction_id, quality, q_…, junk; cost is linear in the characters."""
@@ -82,57 +50,162 @@ class HeuristicScorer(Scorer):
             _out=content_words("output_text"),
             _words=reply.str.count_matches(WORD),
             _said=said.str.count_matches(WORD),
-        )
+        ).join(junk(interactions), on="interaction_id", maintain_order="left")
         out_n, in_n = pl.col("_out").list.len(), pl.col("_in").list.len()
         shared = pl.col("_in").list.set_intersection("_out").list.len()
-        marked = reply.str.count_matches(r"\d+") + reply.str.count_matches(r"[a-záéíóúñ,;] \p{Lu}\p{Ll}+")
-        template = reply.str.to_lowercase().str.replace_all(r"[^\p{L}]+", " ").str.strip_chars()
         frame = frame.with_columns(
             q_relevance=pl.when((in_n == 0) | (out_n == 0))
             .then(0.5)
             .otherwise((0.4 + 2 * shared / in_n.clip(lower_bound=1)).clip(0, 1)),
-            q_informativeness=1 - (-(out_n / 8)).exp(),
-            q_specificity=1 - (-(marked / 2)).exp(),
+            q_informativeness=_saturating(out_n, 8),
+            q_specificity=_saturating(_marked(reply), 2),
             q_length=_length_fitness(pl.col("_words")),
-            _unique=pl.when(pl.col("_words") == 0)
-            .then(0.0)
-            .otherwise(
-                reply.str.to_lowercase().str.extract_all(WORD).list.n_unique() / pl.col("_words").clip(lower_bound=1)
-            ),
             # The same answer again within a session or across many sessions is a template.
-            _repeats=pl.len().over(template) - 1,
+            q_originality=(_unique(reply) / (1 + pl.col("repeats"))).clip(0, 1),
             q_engagement=(
                 0.3 * (said.str.contains(r"[?¿]") | reply.str.contains(r"[?¿]")).cast(pl.Float64)
-                + 0.7 * (1 - (-(pl.col("_said") / 12)).exp())
+                + 0.7 * _saturating(pl.col("_said"), 12)
             ),
-        ).with_columns(q_originality=(pl.col("_unique") / (1 + pl.col("_repeats"))).clip(0, 1))
-        weights = self.config.model_dump()
-        total = sum(weights.values()) or 1.0
-        mean = pl.sum_horizontal([pl.col(f"q_{name}") * weight for name, weight in weights.items()]) / total
-        only_pleasant = f"(?i)^(?:[^\\p{{L}}]*{any_of(PLEASANTRY)[4:]})+[^\\p{{L}}]*$"
-        everything = pl.concat_str(said, reply, separator=" ")
-        junk = (
-            pl.when(pl.col("_words") + pl.col("_said") == 0)
-            .then(pl.lit("empty"))
-            .when(reply.str.contains(any_of(BOT_ERROR)))
-            .then(pl.lit("bot_error"))
-            .when(everything.str.contains(only_pleasant))
-            .then(pl.lit("pleasantry"))
-            .when((pl.col("_repeats") >= 3) & (pl.col("_words") > 0))
-            .then(pl.lit("repeated"))
-            .otherwise(pl.lit(None, pl.String))
         )
-        capped = (
-            pl.when(pl.col("junk").is_not_null())
-            .then(mean.clip(upper_bound=0.1))
-            .when(pl.col("_words") == 0)
-            .then(mean.clip(upper_bound=0.3))
-            .otherwise(mean)
-        )
-        components = [pl.col(f"q_{name}").round(4) for name in weights]
-        return frame.with_columns(junk=junk).select(
-            "interaction_id", capped.clip(0, 1).round(4).alias("quality"), *components, "junk"
-        )
+        return _judged(frame, self.config.model_dump())
+
+
+class LearnedScorer(Scorer):
+    """Monotone model of eight components whose weights are learned from people's ratings of turns and of dialogues.
+
+    quality = (weighted mean of the components - lowest) / (highest - lowest), clipped: 0 and 1 are the worst and the best
+    hundredth among the rated turns. No weight is negative, so that nothing gets worse by being better in a component.
+    Coefficients and their making: ``plugins/data/quality.json``, ``python -m benchmarks.learn_quality``.
+
+    - relevance: how much of the input's words the answer takes up (stems of five letters, both languages).
+    - informativeness: distinct content words, saturating at about ten.
+    - specificity: numbers, names and long words.
+    - coherence: whether the answer touches the input or the two exchanges before it.
+    - originality: few words said twice, unlike the answer before it, no template.
+    - length: rising to eight words, falling beyond eighty.
+    - engagement: asks, is warm, is no "I don't know".
+    - reaction: what the other says next: calm, no complaint, warm, long; 0.5 where nothing follows.
+
+    Feedback and a person's override win over it, see `plugins.scoring`.
+    """
+
+    name = "learned"
+    version = "1"
+
+    def files(self) -> Sequence[Path]:
+        """Return the coefficients and the word lists."""
+        return (DATA / "quality.json", DATA / "emotions.json", JUNK)
+
+    def score(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Return interaction_id, quality, q_…, junk; rows of a session come in the order of time. Cost: linear in the characters."""
+        learned = load("quality.json")
+        return _judged(components(interactions), learned["weights"], learned["lowest"], learned["highest"])
+
+
+def components(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return interaction_id, session_id, the q_… components of `LearnedScorer`, junk and _words."""
+    words = load("quality.json")["words"]
+    warm, cross = (load("emotions.json")["classes"][name]["words"] for name in ("joy", "anger"))
+    cross = cross + load("emotions.json")["classes"]["disgust"]["words"]
+    said, reply, follows = pl.col("input_text"), pl.col("output_text"), pl.col("_follows")
+    frame = interactions.select(
+        "interaction_id",
+        "session_id",
+        "input_text",
+        "output_text",
+        _in=_stems("input_text"),
+        _out=_stems("output_text"),
+        _words=reply.str.count_matches(WORD),
+        _plain=plain(reply),
+    ).join(junk(interactions), on="interaction_id", maintain_order="left")
+    earlier = {
+        name: pl.col(column).shift(back).over("session_id").fill_null(pl.lit([], dtype=pl.List(pl.String)))
+        for name, column, back in (("_in1", "_in", 1), ("_out1", "_out", 1), ("_out2", "_out", 2))
+    }
+    frame = frame.with_columns(
+        **earlier, _plain1=pl.col("_plain").shift(1).over("session_id"), _follows=said.shift(-1).over("session_id")
+    )
+    asked, told, shared = pl.col("_in").list.len(), pl.col("_out").list.len(), _shared("_in", "_out")
+    before = pl.col("_in1").list.set_union("_out1").list.set_union("_out2").list.set_difference("_in")
+    touches = (before.list.set_intersection("_out").list.len() > 0) | (shared > 0) | (asked == 0)
+    again = _shared("_out1", "_out") / pl.min_horizontal(pl.col("_out1").list.len(), told).clip(lower_bound=1)
+    unlike = (1 - again) * (pl.col("_plain1").ne_missing(pl.col("_plain"))).cast(pl.Float64) / (1 + pl.col("repeats"))
+    return frame.select(
+        "interaction_id",
+        "session_id",
+        "_words",
+        "junk",
+        q_relevance=pl.when(asked == 0)
+        .then(0.5)
+        .otherwise(0.5 * (shared > 0).cast(pl.Float64) + 0.5 * shared / asked.clip(lower_bound=1)),
+        q_informativeness=_saturating(told, 3),
+        q_specificity=(_saturating(_marked(reply), 2) + _saturating(reply.str.count_matches(r"\p{L}{8,}"), 2)) / 2,
+        q_coherence=touches.cast(pl.Float64),
+        q_originality=((_unique(reply) + unlike) / 2).clip(0, 1),
+        q_length=_length_fitness(pl.col("_words")),
+        q_engagement=(
+            0.4 * reply.str.contains(r"[?¿]").cast(pl.Float64)
+            + 0.4 * _has(reply, warm)
+            + 0.2 * (1 - _has(reply, words["dull"]))
+        ),
+        q_reaction=pl.when(follows.is_null())
+        .then(0.5)
+        .otherwise(
+            0.4 * (1 - _has(follows, cross))
+            + 0.2 * (1 - _has(follows, words["complaint"]))
+            + 0.2 * _has(follows, warm)
+            + 0.2 * _saturating(follows.str.count_matches(WORD), 8)
+        ),
+    )
+
+
+def _judged(frame: pl.DataFrame, weights: Mapping[str, Any], lowest: float = 0.0, highest: float = 1.0) -> pl.DataFrame:
+    """Return interaction_id, quality, q_…, junk from the components and their weights."""
+    total = sum(weights.values()) or 1.0
+    mean = pl.sum_horizontal([pl.col(f"q_{name}") * weight for name, weight in weights.items()]) / total
+    quality = ((mean - lowest) / (highest - lowest)).clip(0, 1)
+    capped = (
+        pl.when(pl.col("junk").is_not_null())
+        .then(quality.clip(upper_bound=JUNK_AT_MOST))
+        .when(pl.col("_words") == 0)
+        .then(quality.clip(upper_bound=UNANSWERED_AT_MOST))
+        .otherwise(quality)
+    )
+    named = [pl.col(f"q_{name}").cast(pl.Float64).round(4) for name in weights]
+    return frame.select("interaction_id", capped.round(4).alias("quality"), *named, "junk")
+
+
+def _stems(column: str) -> pl.Expr:
+    """Return the distinct content words' first five letters without accents: one stem for both languages."""
+    bare = pl.element()
+    for accented, letter in zip("áéíóúü", "aeiouu", strict=True):
+        bare = bare.str.replace_all(accented, letter, literal=True)
+    return content_words(column).list.eval(bare.str.slice(0, 5)).list.unique(maintain_order=True)
+
+
+def _shared(left: str, right: str) -> pl.Expr:
+    return pl.col(left).list.set_intersection(right).list.len()
+
+
+def _saturating(count: pl.Expr, scale: float) -> pl.Expr:
+    return 1 - (-(count.cast(pl.Float64) / scale)).exp()
+
+
+def _has(text: pl.Expr, words: list[str]) -> pl.Expr:
+    return text.str.contains(any_of(words)).cast(pl.Float64)
+
+
+def _marked(text: pl.Expr) -> pl.Expr:
+    """Return how many numbers and names within a sentence stand in the text."""
+    return text.str.count_matches(r"\d+") + text.str.count_matches(r"[a-záéíóúñ,;] \p{Lu}\p{Ll}+")
+
+
+def _unique(text: pl.Expr) -> pl.Expr:
+    """Return the share of different words; 0 without words."""
+    words = text.str.to_lowercase().str.extract_all(WORD)
+    return (
+        pl.when(words.list.len() == 0).then(0.0).otherwise(words.list.n_unique() / words.list.len().clip(lower_bound=1))
+    )
 
 
 def _length_fitness(words: pl.Expr) -> pl.Expr:

@@ -18,6 +18,11 @@ def score_week(raw: pl.DataFrame, scorer: Scorer, emotion: Emotion, topics: Topi
     feelings = _emotions(built, emotion)
     named = topics.name_topics(texts.rename({"interaction_id": "id"})).rename({"id": "interaction_id"})
     scores = scorer.score(built.select("interaction_id", "session_id", "input_text", "output_text"))
+    # A scorer names the components it has; those of others stay empty.
+    others = [
+        name for name in ScoredInteractions.column_names() if name.startswith("q_") and name not in scores.columns
+    ]
+    scores = scores.with_columns(pl.lit(None, pl.Float64).alias(name) for name in others)
     frame = built.join(scores, on="interaction_id").join(feelings, on="interaction_id").join(named, on="interaction_id")
     judged = (
         pl.when(pl.col("quality_override").is_not_null())

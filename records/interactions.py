@@ -81,16 +81,25 @@ class ScoredInteractions(Record):
     language = dy.String(description="en, es or und, from function words")
     quality = dy.Float64(min=0, max=1, description="What is kept and trained on: scorer, feedback or override")
     quality_source = dy.String(check=one_of(("scorer", "feedback", "override")), description="Which of them decided")
-    q_relevance = dy.Float64(min=0, max=1, description="Share of the input's content words taken up by the answer")
-    q_informativeness = dy.Float64(min=0, max=1, description="Distinct content words, saturating")
-    q_specificity = dy.Float64(min=0, max=1, description="Numbers, names and rare words")
-    q_length = dy.Float64(min=0, max=1, description="Fitness of the answer's length")
-    q_originality = dy.Float64(
-        min=0, max=1, description="One minus repetition inside the answer and across the session"
+    q_relevance = dy.Float64(
+        min=0, max=1, nullable=True, description="How much of the input's content words the answer takes up"
     )
-    q_engagement = dy.Float64(min=0, max=1, description="Emotion, questions and the length of what the user wrote")
+    q_informativeness = dy.Float64(min=0, max=1, nullable=True, description="Distinct content words, saturating")
+    q_specificity = dy.Float64(min=0, max=1, nullable=True, description="Numbers, names and rare words")
+    q_coherence = dy.Float64(
+        min=0, max=1, nullable=True, description="Whether the answer touches its input or what came just before"
+    )
+    q_length = dy.Float64(min=0, max=1, nullable=True, description="Fitness of the answer's length")
+    q_originality = dy.Float64(
+        min=0, max=1, nullable=True, description="One minus repetition inside the answer and across the session"
+    )
+    q_engagement = dy.Float64(min=0, max=1, nullable=True, description="Questions, warmth, and what the user wrote")
+    q_reaction = dy.Float64(
+        min=0, max=1, nullable=True, description="How the user's next message takes it; 0.5 where none follows"
+    )
     junk = dy.String(
-        nullable=True, description="Why it is junk: empty, pleasantry, bot_error, repeated; null when it is not"
+        nullable=True,
+        description="Why it is junk: empty, recalled, bot_error, pleasantry, echo, repeated, boilerplate; null when it is not",
     )
     emotion = dy.String(check=one_of(EMOTIONS), description="Dominant emotion of the whole interaction")
     input_emotion = dy.String(check=one_of(EMOTIONS), description="Emotion of the input")

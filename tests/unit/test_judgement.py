@@ -15,7 +15,6 @@ from plugins.emotion import LexiconEmotion
 from plugins.interactions import interactions, snapshot
 from plugins.lexicon import ENGLISH, SPANISH, language, language_of
 from plugins.registry import PluginRegistry
-from plugins.scorer import HeuristicScorer
 from plugins.scoring import score_week
 from plugins.sources.normalise import normalise
 from plugins.topics import LexiconTopics
@@ -107,36 +106,6 @@ def test_topics_and_language() -> None:
 def test_the_language_of_one_text_is_that_of_a_column(words: list[str]) -> None:
     text = " ".join(words)
     assert language_of(text) == pl.DataFrame({"text": [text]}).select(language(pl.col("text"))).item()
-
-
-def scored(pairs: list[tuple[str, str]]) -> pl.DataFrame:
-    frame = (
-        pl.DataFrame(pairs, schema=["input_text", "output_text"], orient="row")
-        .with_row_index("n")
-        .select(
-            interaction_id=pl.col("n").cast(pl.String),
-            session_id=pl.lit("s"),
-            input_text="input_text",
-            output_text="output_text",
-        )
-    )
-    return HeuristicScorer().score(frame).sort("interaction_id")
-
-
-def test_quality_prefers_an_answer_that_says_something() -> None:
-    good = (
-        "What should I cook for my sister tonight?",
-        "Your sister loves mushrooms: a mushroom risotto takes 30 minutes. Is Ana still vegetarian?",
-    )
-    rows = scored(
-        [good, ("hola", "ok"), ("What is the weather?", "Error 500: internal server error"), ("Why is it raining?", "")]
-        + [(f"question {n} about my garden", "That is a great question!") for n in range(5)]
-    )
-    assert rows["quality"][0] == rows["quality"].max()
-    assert rows["junk"].to_list()[:4] == [None, "pleasantry", "bot_error", None]
-    assert set(rows["junk"].to_list()[4:]) == {"repeated"}
-    assert rows["quality"][3] <= 0.3
-    assert rows.filter(pl.col("junk").is_not_null())["quality"].max() <= 0.1
 
 
 def test_feedback_and_override_win_over_the_scorer() -> None:
