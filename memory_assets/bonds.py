@@ -4,19 +4,14 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.lineage import lake_asset
 from memory_assets.tools import Tools
 
 
 def build() -> list[dg.AssetsDefinition]:
     """Return both assets; they are made of all weeks, after consolidation."""
 
-    @dg.asset(
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("memory_strength", "memory")
     def memory_strength(
         context: dg.AssetExecutionContext, consolidated_episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
@@ -38,13 +33,7 @@ def build() -> list[dg.AssetsDefinition]:
         )
         return frame
 
-    @dg.asset(
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("relationships", "memory")
     def relationships(
         context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:

@@ -7,10 +7,12 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.lineage import HOW, stamp
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools, by_week
 from memory_assets.vector_weeks import commit_week, encoder_of
 from records.ids import text_hash
+from resources.lake import WHOLE
 
 if TYPE_CHECKING:
     from records.base import Record
@@ -28,7 +30,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         kinds={"lancedb", "python"},
         pool=POOL,
         owners=["team:memory"],
-        code_version="2",
+        code_version=HOW["message_embeddings"].code,
     )
     def message_embeddings(
         context: dg.AssetExecutionContext,
@@ -49,7 +51,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         kinds={"lancedb", "python"},
         pool=POOL,
         owners=["team:memory"],
-        code_version="2",
+        code_version=HOW["episode_embeddings"].code,
     )
     def episode_embeddings(
         context: dg.AssetExecutionContext, consolidated_episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
@@ -66,7 +68,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         kinds={"lancedb", "python"},
         pool=POOL,
         owners=["team:memory"],
-        code_version="1",
+        code_version=HOW["fact_embeddings"].code,
     )
     def fact_embeddings(
         context: dg.AssetExecutionContext, fact_history: pl.LazyFrame, tools: dg.ResourceParam[Tools]
@@ -172,6 +174,8 @@ def embed_weeks(
     expected = [week for week, frame in rows.items() if frame.height]
     expected += [week for week in expected_weeks(tools, kind) if week not in gone]
     serving = tools.vectors.publish(kind, maker, dim, expected)
+    made = {week: ("", rows[week].height if week in rows else 0) for week in weeks}
+    stamp(tools, kind, made if HOW[kind].weekly else {WHOLE: ("", sum(height for _, height in made.values()))})
     counted = pl.DataFrame(counts, schema={"week": pl.String, "rows": pl.Int64, "embedded": pl.Int64})
     return dg.MaterializeResult(
         metadata={

@@ -8,7 +8,7 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.facts import spent_metadata
-from memory_assets.partitions import ONE_RUN
+from memory_assets.lineage import lake_asset
 from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 
@@ -16,15 +16,7 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return both assets."""
 
-    @dg.asset(
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("episodes", "memory", weekly=weekly)
     def episodes(
         context: dg.AssetExecutionContext,
         scored_interactions: pl.LazyFrame,
@@ -66,13 +58,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         )
         return kept
 
-    @dg.asset(
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("consolidated_episodes", "memory")
     def consolidated_episodes(
         context: dg.AssetExecutionContext, episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:

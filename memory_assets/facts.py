@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
-from memory_assets.partitions import ONE_RUN
+from memory_assets.lineage import lake_asset
 from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 from plugins.contracts import Spent
@@ -19,15 +19,7 @@ MOST_REJECTED = 0.5
 def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return the facts of a week, and the history of all."""
 
-    @dg.asset(
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("facts", "memory", weekly=weekly)
     def facts(
         context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
@@ -61,13 +53,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         )
         return found
 
-    @dg.asset(
-        group_name="memory",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("fact_history", "memory")
     def fact_history(context: dg.AssetExecutionContext, facts: pl.LazyFrame) -> pl.DataFrame:
         """Facts of all weeks with their validity: since when, until when, closed by which other."""
         from plugins.validity import resolve

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
-from memory_assets.partitions import ONE_RUN
+from memory_assets.lineage import lake_asset
 from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 
@@ -15,15 +15,7 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
-        group_name="quality",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("scored_interactions", "quality", weekly=weekly)
     def scored_interactions(
         context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
-from memory_assets.partitions import ONE_RUN
+from memory_assets.lineage import lake_asset
 from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 
@@ -15,15 +15,7 @@ from memory_assets.tools import Tools, by_week
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
-        group_name="capture",
-        kinds={"polars", "parquet"},
-        io_manager_key="lake",
-        owners=["team:memory"],
-        code_version="1",
-    )
+    @lake_asset("raw_interactions", "capture", weekly=weekly)
     def raw_interactions(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> pl.DataFrame:
         """Utterances of the week as captured, grouped into interactions, with opt-outs and feedback as they stand now."""
         from plugins.interactions import snapshot

@@ -1,7 +1,7 @@
 """Running the graph from a person's command, in this process, recorded in the same Dagster instance the UI shows."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from memory_assets.jobs import MEMORY
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
+from resources.lake import WHOLE
 from resources.settings import Settings
 
 Step = Callable[..., None]
@@ -41,11 +42,11 @@ def definitions_for(settings: Settings) -> dg.Definitions:
     return definitions.build_defs(settings)
 
 
-def ranges(weeks: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the weeks as runs of consecutive ones; gaps of up to four weeks are bridged, empty weeks cost little."""
+def ranges(weeks: Sequence[str], bridged: int = 3) -> list[tuple[str, str]]:
+    """Return the weeks as runs of consecutive ones; gaps of up to ``bridged`` weeks belong to them, empty weeks cost little."""
     found: list[tuple[str, str]] = []
     for week in sorted(weeks):
-        if found and len(weeks_between(found[-1][1], week)) <= 5:
+        if found and len(weeks_between(found[-1][1], week)) <= bridged + 2:
             found[-1] = (found[-1][0], week)
         else:
             found.append((week, week))
@@ -64,17 +65,7 @@ def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> d
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (first, last) in enumerate(spans):
-            tags = {
-                "dagster/asset_partition_range_start": first,
-                "dagster/asset_partition_range_end": last,
-                "memory/job": "command",
-            }
-            selection = [dg.AssetKey(name) for name in MEMORY]
-            with quiet_logs(dagster):
-                result = job.execute_in_process(
-                    instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection
-                )
-            finish(result)
+            _run(job, dagster, MEMORY, first, last)
             step((number + 1) / (len(spans) + 1), f"{first} to {last}")
         with quiet_logs(dagster):
             finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
@@ -86,6 +77,47 @@ def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> d
         "unsynced": tools.sync.unsynced(),
         "analytics": str(settings.warehouse_path),
     }
+
+
+def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], step: Step) -> int:
+    """Make exactly these partitions again, then what is made of all weeks, then the analytics; return the partitions made.
+
+    What readers use (histories, vectors, analytics) is replaced at the end, in one step each: until then the old serves.
+
+    Raises:
+        MemoryAssetsError: a step failed.
+    """
+    defs = definitions_for(settings)
+    weekly: dict[tuple[str, ...], list[str]] = {}
+    for week in sorted({week for weeks in stale.values() for week in weeks} - {WHOLE}):
+        weekly.setdefault(tuple(asset for asset, weeks in stale.items() if week in weeks), []).append(week)
+    spans = [(assets, span) for assets, weeks in weekly.items() for span in ranges(weeks, bridged=0)]
+    whole = [asset for asset, weeks in stale.items() if WHOLE in weeks]
+    with instance(settings) as dagster:
+        register_personas(dagster, Tools(settings))
+        job = defs.resolve_job_def("weekly_build")
+        for number, (assets, (first, last)) in enumerate(spans):
+            last_step = ("synced_messages",) if "raw_interactions" in assets else ()
+            _run(job, dagster, (*assets, *last_step), first, last)
+            step((number + 1) / (len(spans) + 2), f"{first} to {last}")
+        if whole:
+            week = Tools(settings).settings.first_week
+            _run(job, dagster, tuple(whole), week, week)
+        with quiet_logs(dagster):
+            finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
+        step(1.0, "analytics")
+    return sum(len(weeks) for weeks in stale.values())
+
+
+def _run(job: Any, dagster: dg.DagsterInstance, assets: Sequence[str], first: str, last: str) -> None:
+    tags = {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+        "memory/job": "command",
+    }
+    selection = [dg.AssetKey(name) for name in assets]
+    with quiet_logs(dagster):
+        finish(job.execute_in_process(instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection))
 
 
 def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:

@@ -51,6 +51,13 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     Config: ClassVar[type[PluginConfig]] = PluginConfig
+    prompt: ClassVar[str] = ""
+    """What it asks a language model; another prompt is another fingerprint."""
+
+    @property
+    def asks_llm(self) -> bool:
+        """Return whether it asks a language model: then the model decides the output, too."""
+        return bool(self.prompt)
 
     def __init__(self, config: PluginConfig | None = None, *, llm: LLM | None = None) -> None:
         self.config: Any = config or self.Config()
@@ -65,6 +72,7 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
         """Return ``<name>/<version>/<8 hex>``: what was computed under another one is computed again."""
         digest = blake2b(digest_size=4)
         digest.update(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode())
+        digest.update(self.prompt.encode())
         for path in self.files():
             with path.open("rb") as handle:
                 while chunk := handle.read(1 << 20):

@@ -83,6 +83,7 @@ class LLMFacts(FactExtractor):
 
     name = "openai"
     version = "2"
+    prompt = FACTS_PROMPT
 
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return Facts.
@@ -154,6 +155,7 @@ class LLMEpisodes(RuleEpisodes):
 
     name = "openai"
     version = "2"
+    prompt = EPISODE_PROMPT
 
     def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Return Episodes.

@@ -177,6 +177,25 @@ class SharedMemories(Record):
     shared_at = dy.Datetime(**UTC_TIME, description="When")
 
 
+class AssetVersions(Record):
+    """How each partition of an asset was made last; what differs from how it would be made now is out of date."""
+
+    asset = dy.String(primary_key=True, description="Name of the asset")
+    part = dy.String(primary_key=True, description="Monday of the week, or all")
+    made_by = dy.String(description="Code version and fingerprints of the plugins and of the key that made it")
+    inputs = dy.String(description="Source asset to the hash of its content then, JSON")
+    content = dy.String(description="Hash of what was written")
+    row_count = dy.Int64(min=0, description="Rows written")
+    made_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+class InstallationState(Record):
+    """What an installation must remember of itself."""
+
+    name = dy.String(primary_key=True, description="What it is, e.g. pseudonym_key")
+    value = dy.String(description="Its value: a hash, never a secret")
+
+
 STORE_TABLES: tuple[type[Record], ...] = (
     Speakers,
     Sessions,
@@ -192,5 +211,7 @@ STORE_TABLES: tuple[type[Record], ...] = (
     Affinity,
     Moods,
     SharedMemories,
+    AssetVersions,
+    InstallationState,
 )
 """Every table of the store; Messages has three more columns there (seq, synced_at, received_at), see resources/store.py."""

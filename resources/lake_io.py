@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
-from resources.lake import Lake, Written
+from resources.lake import WHOLE, Lake, Written
 
 if TYPE_CHECKING:
     from records.base import Record
+
+
+Stamp = Callable[[str, dict[str, tuple[str, int]]], None]
 
 
 class LakeIOManager(dg.IOManager):
@@ -20,11 +23,13 @@ class LakeIOManager(dg.IOManager):
     Args:
         lake: Where the files lie.
         records: Asset name to the record its frames must have.
+        stamp: Told what was written, after it was: asset, and partition to hash and rows.
     """
 
-    def __init__(self, lake: Lake, records: Mapping[str, type[Record]]) -> None:
+    def __init__(self, lake: Lake, records: Mapping[str, type[Record]], stamp: Stamp | None = None) -> None:
         self.lake = lake
         self.records = records
+        self.stamp = stamp
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write the frame; metadata are counts, sizes and hashes."""
@@ -37,6 +42,10 @@ class LakeIOManager(dg.IOManager):
         else:
             parts = {week: part for (week,), part in frame.partition_by("week", as_dict=True).items()}
             written = [self.lake.write(asset, key, parts.get(key, frame.clear())) for key in keys]
+        if self.stamp is not None:
+            self.stamp(
+                asset, {key or WHOLE: (part.content_hash, part.rows) for key, part in zip(keys, written, strict=True)}
+            )
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(_joined(written)))
         context.add_output_metadata(
             {

@@ -48,6 +48,21 @@ class Memo:
             connection.close()
         return found
 
+    def known(self, fingerprint: str, inputs: Sequence[str]) -> list[str]:
+        """Return the input hashes that are known, without their values."""
+        if not self.path.exists():
+            return []
+        connection = self._connect()
+        try:
+            query = "SELECT input FROM memo WHERE fingerprint = ? AND input IN "
+            return [
+                key
+                for batch in chunks(inputs)
+                for (key,) in connection.execute(f"{query}({','.join('?' * len(batch))})", [fingerprint, *batch])
+            ]
+        finally:
+            connection.close()
+
     def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
         """Keep values, in one transaction."""
         connection = self._connect()

@@ -184,9 +184,9 @@ class InteractionStore:
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def rows(self, name: str, **where: Any) -> list[dict[str, Any]]:
+    def rows(self, table_name: str, /, **where: Any) -> list[dict[str, Any]]:
         """Return the rows of a small table whose columns equal the given values."""
-        table = self.meta.tables[name]
+        table = self.meta.tables[table_name]
         query = sa.select(table).where(*(table.c[column] == value for column, value in where.items()))
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(*table.primary_key.columns)).mappings()]
@@ -337,14 +337,19 @@ class InteractionStore:
         )
         return feedback_id
 
-    def register(self, name: str, row: dict[str, Any]) -> None:
-        """Add or replace one row of a registry (datasets, adapters)."""
+    def register(self, name: str, *rows: dict[str, Any]) -> None:
+        """Add or replace rows of a registry (datasets, adapters, versions) in one transaction."""
+        if not rows:
+            return
         table = self.meta.tables[name]
         keys = [column.name for column in table.primary_key]
-        changes = {column: value for column, value in row.items() if column not in keys and column != "created_at"}
-        statement = self._insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=changes)
+        statement = self._insert(table)
+        changes = {
+            column: statement.excluded[column] for column in rows[0] if column not in keys and column != "created_at"
+        }
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
         with self.writer.begin() as connection:
-            connection.execute(statement)
+            connection.execute(statement, list(rows))
 
     def set_status(self, adapter_id: str, status: str) -> None:
         """Move an adapter to a status; a deployed one retires those deployed before it for persona and layer."""

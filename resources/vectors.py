@@ -278,6 +278,14 @@ class VectorStore:
             return None
         return lance.search().where(f"week = '{week}'").select(["text_hash", column]).limit(None).to_arrow()
 
+    def text_hashes(self, kind: str, embedder: str) -> pl.DataFrame:
+        """Return week, text_hash of what the embedder's table holds."""
+        lance = self.open(kind, embedder)
+        columns = ["week", "text_hash"]
+        if lance is None:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        return pl.DataFrame(lance.search().select(columns).limit(None).to_arrow()).select(columns).unique()
+
     @staticmethod
     def weeks(lance: Any) -> set[str]:
         """Return the weeks that have rows."""

@@ -113,7 +113,7 @@ class Erased:
 
     def subject(self, kind: str, value: str) -> str:
         """Return the keyed hash under which an erased subject is known."""
-        return self.keys.pseudonym(f"erased-{kind}", value)
+        return self.keys.erased(kind, value)
 
     def without(self, messages: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Return the messages of nobody erased, and how many were left out."""

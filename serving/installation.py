@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resources.store import InteractionStore
     from resources.sync import SyncState
     from resources.vectors import VectorStore
+    from resources.versions import Versions
     from resources.warehouse import Warehouse
 
 
@@ -40,6 +41,13 @@ class Installation:
         from resources.sync import SyncState
 
         return SyncState(self.store)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Return how every partition was made."""
+        from resources.versions import Versions
+
+        return Versions(self.store)
 
     @cached_property
     def lake(self) -> Lake:
@@ -71,10 +79,10 @@ class Installation:
 
     @cached_property
     def keys(self) -> Keys:
-        """Return the key behind pseudonyms."""
+        """Return the keys behind pseudonyms and receipts."""
         from resources.keys import Keys
 
-        return Keys(self.settings.home)
+        return Keys(self.settings.home, self.store)
 
     @cached_property
     def registry(self) -> PluginRegistry:

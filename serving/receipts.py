@@ -4,7 +4,6 @@ import hmac
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
@@ -118,7 +117,7 @@ class Receipts:
 
     def _signature(self, row: dict[str, Any]) -> str:
         parts = [row[name].isoformat() if isinstance(row[name], datetime) else row[name] for name in SIGNED]
-        return hmac.new(self.keys.key(), json.dumps(["receipt", *parts]).encode(), sha256).hexdigest()
+        return self.keys.signature(json.dumps(["receipt", *parts]))
 
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
         valid = row["signature"] is not None and hmac.compare_digest(row["signature"], self._signature(row))

@@ -59,9 +59,9 @@ def test_options_change_the_fingerprint_and_wrong_ones_are_named() -> None:
 
 
 def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
-    registry = PluginRegistry(plugins_dir=one_file(tmp_path / "p", "mine", SCORER.format(name="heuristic")))
+    registry = PluginRegistry(plugins_dir=one_file(tmp_path / "p", "mine", SCORER.format(name="learned")))
     with pytest.raises(
-        PluginError, match=r"heuristic' is given by (memory-assets and mine.py|mine.py and memory-assets)"
+        PluginError, match=r"learned' is given by (memory-assets and mine.py|mine.py and memory-assets)"
     ):
         registry.create("scorer")
     assert registry.create("emotion").name == "lexicon"

@@ -1,0 +1,67 @@
+"""What every sub-command shares: the app, the options, and how results and progress are shown."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Long-term memory of agents: import conversations, make memory of them, ask it.\n\n"
+    "Start with [bold]memory import sample/streamer.jsonl[/bold], then [bold]memory materialize --all[/bold], "
+    'then [bold]memory recall "…" --agent A[/bold].',
+)
+out, err = Console(), Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Agent = Annotated[str, typer.Option("--agent", "-a", help="Whose memory.")]
+User = Annotated[str | None, typer.Option("--user", "-u", help="Only what belongs to this person.")]
+
+
+def client() -> Any:
+    """Return the client of the installation that settings name."""
+    from serving.client import MemoryClient
+
+    return MemoryClient()
+
+
+def say(value: dict[str, Any], as_json: bool, shown: str | None = None) -> None:
+    """Print a result as JSON or as text."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False, default=str))
+    elif shown is not None:
+        out.print(shown, markup=False, highlight=False, soft_wrap=True)
+
+
+class bar:
+    """A progress bar on standard error; silent for machines. Entering gives a function of (share done, what)."""
+
+    def __init__(self, what: str, quiet: bool) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=quiet or not err.is_terminal,
+            transient=True,
+        )
+        self.what = what
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        self.task = self.progress.add_task(self.what, total=1.0)
+        return self.step
+
+    def step(self, done: float, note: str = "") -> None:
+        """Show how far it is."""
+        self.progress.update(self.task, completed=done, description=f"{self.what} {note}".strip())
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()

@@ -1,0 +1,146 @@
+"""What people may ask for: forget, opt-out, receipts, trace, and the keys behind pseudonyms."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from commands.base import Json, app, bar, client, say
+from records.errors import MemoryAssetsError
+
+
+@app.command()
+def forget(
+    user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
+    session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
+    message: Annotated[str | None, typer.Option(help="An utterance.")] = None,
+    resume: Annotated[bool, typer.Option(help="Finish what was begun and killed.")] = False,
+    rebuild: Annotated[bool, typer.Option(help="Make again what others said in the same weeks.")] = True,
+    verify: Annotated[bool, typer.Option(help="Search every file and table for what was erased.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
+    from memory_assets.forgetting import finished, forget_everywhere
+    from serving.erasure import Erasure
+
+    memory = client()
+    named = [(k, v) for k, v in (("user", user), ("session", session), ("message", message)) if v]
+    if len(named) != 1 - resume:
+        raise MemoryAssetsError("name exactly one of --user, --session, --message to forget, or --resume alone")
+    with bar("forget", as_json) as step:
+        if resume:
+            erasure = Erasure(memory)
+            begun = memory.unfinished_erasures()
+            all_done = [
+                finished(
+                    memory.settings,
+                    erasure,
+                    erasure.forget(kind, value),
+                    [value.lower()],
+                    step,
+                    rebuild=rebuild,
+                    verify=verify,
+                )
+                for kind, value in begun
+            ]
+        else:
+            all_done = [forget_everywhere(memory.settings, *named[0], step, rebuild=rebuild, verify=verify)]
+    for done in all_done:
+        found = "" if done.leaks is None else f"; leak test found {done.leaks}"
+        found += f" in {', '.join(done.leaked_to)}" if done.leaks else ""
+        say(
+            dataclasses.asdict(done),
+            as_json,
+            f"{done.messages} messages forgotten, receipt {done.receipt}{found}; pending: {'; '.join(done.pending) or 'nothing'}"
+            if done.receipt
+            else "nothing of it was known; it will not be taken in",
+        )
+    if not all_done:
+        say({}, as_json, "nothing was begun and left unfinished")
+    if any(done.leaks for done in all_done):
+        raise typer.Exit(1)
+
+
+@app.command("opt-out")
+def opt_out(
+    user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
+    session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
+    undo: Annotated[bool, typer.Option(help="Take it back: it may be trained on again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let nothing a person or a conversation said be trained on; adapters that were trained on it are quarantined."""
+    if (user is None) == (session is None):
+        raise MemoryAssetsError("name exactly one of --user, --session")
+    memory = client()
+    changed = memory.opt_out(user=user, session=session, value=not undo)
+    if not changed:
+        raise MemoryAssetsError("there is no such user or session")
+    marked = [row["adapter_id"] for row in memory.store.rows("adapters", status="quarantined")]
+    text = "may be trained on again" if undo else f"opted out; quarantined adapters: {', '.join(marked) or 'none'}"
+    say({"changed": changed, "quarantined": marked}, as_json, text)
+
+
+@app.command()
+def receipts(as_json: Json = False) -> None:
+    """Show what was erased when: signed receipts, without what it was."""
+    rows = client().receipts()
+    lines = [
+        f"{row['receipt_id']}  {row['kind']:8}{row['state']:6}{row['asked_at']:%Y-%m-%d %H:%M}  "
+        f"rows {sum(row['removed'].values())}, leaks {'not tested' if row['leaks'] is None else row['leaks']}, "
+        f"pending {len(row['pending'])}, signature {'valid' if row['valid'] else 'INVALID' if row['state'] == 'done' else 'none yet'}"
+        for row in rows
+    ]
+    say(rows, as_json, "\n".join(lines) or "nothing was erased")
+
+
+@app.command()
+def trace(
+    message: Annotated[str | None, typer.Argument(help="Message id, as recall --json gives it in source_ids.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="An adapter's id instead.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show every row, dataset and adapter made from a message, or every message behind an adapter."""
+    if (message is None) == (adapter is None):
+        raise MemoryAssetsError("name a message, or an adapter with --adapter")
+    if adapter is not None:
+        behind = client().trace_adapter(adapter)
+        lines = [
+            f"{behind.layer} adapter of {behind.persona_id}, {behind.status}, on {behind.base_model}",
+            f"continues: {', '.join(behind.continues) or 'none'}",
+            f"datasets: {', '.join(behind.datasets)} ({behind.samples} samples)",
+            *(f"files of {name} are gone" for name in behind.incomplete),
+            f"{len(behind.messages)} messages:",
+            *behind.messages,
+        ]
+        say(dataclasses.asdict(behind), as_json, "\n".join(lines))
+        return
+    found = client().trace(str(message))
+    if not found.rows:
+        raise MemoryAssetsError("there is no such message, and nothing was made from one of this id")
+    lines = [f"{table}: {', '.join(ids)}" for table, ids in found.rows.items()]
+    lines += [f"datasets: {', '.join(found.datasets) or 'none'}", f"adapters: {', '.join(found.adapters) or 'none'}"]
+    say(dataclasses.asdict(found), as_json, "\n".join(lines))
+
+
+@app.command("rotate-key")
+def rotate_key(
+    rebuild: Annotated[bool, typer.Option(help="Make everything that holds pseudonyms again, now.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Make a new key for pseudonyms and surrogates, and anonymize everything again with it. The old key is gone."""
+    from memory_assets.plan import out_of_date
+    from memory_assets.running import materialize_plan
+    from memory_assets.tools import Tools
+
+    settings = client().settings
+    identity = Tools(settings).keys.rotate()
+    made = 0
+    if rebuild:
+        with bar("anonymizing again", as_json) as step:
+            made = materialize_plan(settings, out_of_date(Tools(settings)), step)
+    later = "" if rebuild else "; `memory plan --run` makes again what holds the old pseudonyms"
+    say(
+        {"key": identity, "made": made},
+        as_json,
+        f"new key {identity}, {made} partitions made again{later}. Datasets and adapters keep theirs until they are made again.",
+    )
