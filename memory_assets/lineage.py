@@ -41,11 +41,13 @@ class Made:
 HOW: dict[str, Made] = {
     "raw_interactions": Made(keyed=True),
     "scored_interactions": Made(("raw_interactions",), ("scorer", "emotion", "topics")),
-    "anonymized_interactions": Made(("raw_interactions", "scored_interactions"), ("anonymizer",), keyed=True),
     "message_embeddings": Made(
         ("raw_interactions", "scored_interactions"), ("embedder", "tokens"), code="2", remembers=True
     ),
     "facts": Made(("raw_interactions",), ("facts",), code="2", remembers=True),
+    "anonymized_interactions": Made(
+        ("raw_interactions", "scored_interactions", "facts"), ("anonymizer",), code="2", keyed=True
+    ),
     "fact_history": Made(("facts",), weekly=False),
     "fact_embeddings": Made(("fact_history",), ("embedder",), weekly=False),
     "episodes": Made(("raw_interactions", "scored_interactions"), ("episodes",), code="2", remembers=True),

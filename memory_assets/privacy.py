@@ -20,14 +20,16 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         scored_interactions: pl.LazyFrame,
         raw_interactions: pl.LazyFrame,
+        facts: pl.LazyFrame,
         tools: dg.ResourceParam[Tools],
     ) -> pl.DataFrame:
         """Interactions with names, contacts, ids and places replaced, opt-outs flagged, and a second look's findings counted."""
         from plugins.anonymizing import anonymize_week
 
         scored = dict(by_week(scored_interactions.collect()))
+        stated = dict(by_week(facts.collect()))
         weeks = [
-            anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym)
+            anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym, stated.get(week))
             for week, raw in by_week(raw_interactions.collect())
             if week in scored
         ]

@@ -15,7 +15,7 @@ from plugins import pii_model, pii_names, pii_patterns
 from plugins.contracts import Anonymizer, PluginConfig
 from plugins.lexicon import DATA
 from plugins.pii import KINDS, QUASI, Finding, merged
-from plugins.pii_names import TOKEN, fold, gazetteer, people_words
+from plugins.pii_names import TOKEN, Told, fold, gazetteer, people_words
 
 Pseudonym = Callable[[str, str], str]
 
@@ -65,7 +65,7 @@ class DetectorAnonymizer(Anonymizer):
         threshold: float = Field(0.5, ge=0.05, le=1)
 
     name = "detectors"
-    version = "1"
+    version = "2"
     config: Config
 
     def files(self) -> Sequence[Path]:
@@ -80,13 +80,18 @@ class DetectorAnonymizer(Anonymizer):
         return frozenset(KINDS if self.config.kinds == "all" else [kind for kind in KINDS if kind not in QUASI])
 
     def detect(
-        self, texts: Sequence[str], people: Sequence[Sequence[str]] | None = None, keep: Sequence[str] = ()
+        self,
+        texts: Sequence[str],
+        people: Sequence[Sequence[str]] | None = None,
+        keep: Sequence[str] = (),
+        told: Sequence[Told] | None = None,
     ) -> list[list[Finding]]:
         """Return per text what would expose somebody, without overlaps.
 
         Args:
             people: Per text the names and ids of those who were there.
             keep: Names that stay.
+            told: Per text kinds and names that its user's facts tell.
         """
         crowd = people if people is not None else [()] * len(texts)
         kept = self._kept(keep)
@@ -98,7 +103,8 @@ class DetectorAnonymizer(Anonymizer):
         )
         named = pii_names.find(texts, crowd, kept)
         found = []
-        for text, *parts in zip(texts, shaped, seen, named, strict=True):
+        known = [pii_names.find_told(text, own) for text, own in zip(texts, told or [()] * len(texts), strict=True)]
+        for text, *parts in zip(texts, shaped, seen, named, known, strict=True):
             together = merged(item for part in parts for item in part if item.kind in self.kinds)
             said_again = pii_names.again(text, together)
             together = merged([*together, *said_again]) if said_again else together
@@ -112,9 +118,13 @@ class DetectorAnonymizer(Anonymizer):
         """Return id, text, n_replaced; cost is linear in the characters."""
         said = texts["text"].to_list()
         people = [tuple(row or ()) for row in texts["people"].to_list()]
+        told = [
+            tuple((item["kind"], item["value"]) for item in row or ())
+            for row in (texts["told"].to_list() if "told" in texts.columns else [()] * len(said))
+        ]
         surrogates = Surrogates(pseudonym, self._kept(keep))
         out, counts = [], []
-        for text, own, findings in zip(said, people, self.detect(said, people, keep), strict=True):
+        for text, own, findings in zip(said, people, self.detect(said, people, keep, told), strict=True):
             known = people_words(own, tuple(keep))
             pieces, end = [], 0
             for item in findings:

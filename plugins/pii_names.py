@@ -8,6 +8,9 @@ from functools import lru_cache
 from plugins.lexicon import STOP_WORDS, load
 from plugins.pii import Finding
 
+Told = tuple[tuple[str, str], ...]
+"""Kinds and values: ``(("person", "Ana"), ("place", "Tromsø"))``."""
+
 TOKEN = re.compile(r"[^\W\d_][\w'’]*|\w*\d\w*[^\W\d_]\w*")
 SMALL = frozenset(
     ["de", "del", "la", "las", "los", "el", "y", "and", "of", "van", "von", "der", "da", "do", "dos", "di", "e", "i"]
@@ -106,6 +109,21 @@ def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: frozenset[
                 items.append(Finding(match.start(), match.start() + len(word), "place"))
         found.append(items)
     return found
+
+
+def find_told(text: str, told: Told) -> list[Finding]:
+    """Return where the names are that a user's own facts tell: as they are written there, in any case."""
+    pattern = _told_pattern(told) if told else None
+    if pattern is None:
+        return []
+    kinds = {value.lower(): kind for kind, value in told}
+    return [Finding(*match.span(), kinds[match[0].lower()]) for match in pattern.finditer(text)]
+
+
+@lru_cache(maxsize=4096)
+def _told_pattern(told: Told) -> re.Pattern[str] | None:
+    values = sorted({value for _, value in told if value.lower() not in STOP_WORDS}, key=lambda v: (-len(v), v))
+    return re.compile(rf"(?i)\b(?:{'|'.join(map(re.escape, values))})\b") if values else None
 
 
 def _introduced(text: str) -> set[str]:

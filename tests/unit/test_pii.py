@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
+from plugins.anonymizing import told_by
+from plugins.facts_rules import RuleFacts
 from plugins.pii import Finding, merged, scores
 from plugins.pii_names import meant
 from plugins.pii_patterns import iban, luhn
+from tests.conftest import message_rows
+from tests.unit.test_judgement import raw_of
 
 
 def pseudonym(kind: str, value: str) -> str:
@@ -96,7 +100,7 @@ def test_agents_and_allowed_names_stay_even_beside_others() -> None:
 
 def test_the_second_look_redacts_what_the_first_leaves() -> None:
     class Blind(PatternAnonymizer):
-        def detect(self, texts, people=None, keep=()):  # type: ignore[no-untyped-def]
+        def detect(self, texts, people=None, keep=(), told=None):  # type: ignore[no-untyped-def]
             return [[] for _ in texts]
 
     texts = pl.DataFrame(
@@ -135,3 +139,22 @@ def test_one_wrong_letter_still_means_the_name(name: str, place: int) -> None:
     wrong = name[:place] + "z" + name[place + 1 :]
     assert meant(wrong, frozenset([name])) == name
     assert meant("q" + name[1:], frozenset([name])) != name or name[0] == "q"
+
+
+def test_what_users_tell_of_themselves_in_facts_is_known_in_all_their_talk() -> None:
+    said = ["My sister Ylvi is a nurse", "I work at Zelkan", "I live in Tromsø", "Me llamo Hatice"]
+    raw = raw_of(message_rows(2 * len(said))).sort("turn").filter(pl.col("role") == "user")
+    own = told_by(RuleFacts().extract(raw.with_columns(text=pl.Series(said))))
+    assert {item["value"] for item in own["told"][0]} == {"Ylvi", "Zelkan", "Tromsø", "Hatice"}
+    frame = pl.DataFrame(
+        {
+            "id": ["1"],
+            "text": ["hatice: ylvi left zelkan for tromsø, a nurse now"],
+            "people": [[]],
+            "told": own["told"],
+        },
+        schema_overrides={"people": pl.List(pl.String)},
+    )
+    made = PatternAnonymizer().anonymize(frame, [], pseudonym)["text"][0].lower()
+    assert not any(name in made for name in ("hatice", "ylvi", "zelkan", "tromsø"))
+    assert made.endswith("a nurse now")
