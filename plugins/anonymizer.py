@@ -101,7 +101,7 @@ class DetectorAnonymizer(Anonymizer):
             if self.config.model
             else [[] for _ in texts]
         )
-        named = pii_names.find(texts, crowd, kept)
+        named = pii_names.find(texts, crowd, kept, pii_model.rare if self.config.model else None)
         found = []
         known = [pii_names.find_told(text, own) for text, own in zip(texts, told or [()] * len(texts), strict=True)]
         for text, *parts in zip(texts, shaped, seen, named, known, strict=True):

@@ -164,6 +164,11 @@ def _may_tell(sentence: str) -> bool:
     return False
 
 
+def rare(word: str) -> bool:
+    """Return whether the vocabulary holds a word in pieces only, and the word is long enough for that to mean something."""
+    return len(word) >= 4 and not _whole(word)
+
+
 @lru_cache(maxsize=100_000)
 def _whole(word: str) -> bool:
     """Return whether the model's vocabulary holds the word whole: names and misspelt words are mostly in pieces."""

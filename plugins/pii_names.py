@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from plugins.lexicon import STOP_WORDS, load
@@ -36,6 +36,17 @@ INTRODUCED_PLAINLY = re.compile(
 )
 # "my sister june": after a relation a word of the lists is a name, be it a word of everyday language or not.
 RELATED = re.compile(r"(?i)\b(?:my|mi|his|her|su|our|nuestr[oa]|their)\s+" + RELATION + r",?\s+(?P<name>[^\W\d_]{3,})")
+# English only: what follows "mi hermana" in small letters is mostly a verb, and verbs have rare forms in Spanish.
+RELATED_ENGLISH = re.compile(r"(?i)\b(?:my|his|her|our|their)\s+" + RELATION + r",?\s+(?P<name>[^\W\d_]{4,})")
+# "had lunch with clara", "quedé con sara": after what is done with people, too.
+MET = re.compile(
+    r"(?i)\b(?:(?:lunch|dinner|breakfast|brunch|coffee|drinks|a drink|a date|a chat|talk(?:s|ed|ing)?|spoke|speak|chat(?:s|ted|ting)?|"
+    r"h[au]ng(?:s|ing)? out|went out|dat(?:es?|ed|ing)|liv(?:e|es|ed|ing)|stay(?:s|ed|ing)?|work(?:s|ed|ing)?|met up|argued?|fought) with|"
+    r"(?:met|visit(?:ed|ing)?|invited|hugged|kissed|married|phoned|texted|divorced)|"
+    r"(?:qued[éeoa]\w*|cen[éeoa]\w*|com[ií]\w*|desayun\w+|habl\w+|sal[íig]\w*|viv[oíi]\w*|trabaj\w+|discut\w+|charl\w+|bail\w+) con|"
+    r"(?:(?:se )?l[eoa]s? )?(?:cont|dij|dig|llam|escrib|visit|conoc|abra[zc]|pregunt|invit|echo de menos|extrañ)\w*(?: \w+){0,2} a)"
+    r"\s+(?P<name>[^\W\d_]{3,})"
+)
 INITIAL = re.compile(r"\b[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’]+\s[A-ZÁÉÍÓÚÑ]\.?\s[A-ZÁÉÍÓÚÑŠŽČÅØ][\w'’\-]+")
 SPEAKER = re.compile(r"(?m)^\s*(?P<name>[A-ZÁÉÍÓÚÑ][\w'’]+(?: [A-ZÁÉÍÓÚÑ][\w'’]+)?):\s+[\"“]")
 MONTHS = frozenset(["april", "may", "june", "august", "abril", "julio"])
@@ -77,20 +88,28 @@ def people_words(people: tuple[str, ...], kept: tuple[str, ...]) -> frozenset[st
     )
 
 
-def find(texts: Sequence[str], people: Sequence[Sequence[str]], kept: frozenset[str]) -> list[list[Finding]]:
+Rare = Callable[[str], bool]
+
+
+def find(
+    texts: Sequence[str], people: Sequence[Sequence[str]], kept: frozenset[str], rare: Rare | None = None
+) -> list[list[Finding]]:
     """Return per text the names in it: a token costs one look-up.
 
     Who is introduced once is known wherever the same people talk: "My lawyer's name is Hanan" … "as Hanan says".
+
+    Args:
+        rare: Whether a word in small letters is none of everyday language: then it may be a name where one is to be expected.
     """
     names = gazetteer()
     introduced: dict[tuple[str, ...], set[str]] = {}
     for text, own in zip(texts, people, strict=True):
         if own:
-            introduced.setdefault(tuple(own), set()).update(_introduced(text))
+            introduced.setdefault(tuple(own), set()).update(_introduced(text, rare))
     found = []
     for text, own in zip(texts, people, strict=True):
         words = people_words(tuple(own), ()) - kept
-        known = introduced.get(tuple(own), set()) | _introduced(text)
+        known = introduced.get(tuple(own), set()) | _introduced(text, rare)
         items = [Finding(*match.span(), "person") for match in INITIAL.finditer(text)]
         items += [Finding(*match.span("name"), "person") for match in SPEAKER.finditer(text)]
         for match in TOKEN.finditer(text):
@@ -126,11 +145,15 @@ def _told_pattern(told: Told) -> re.Pattern[str] | None:
     return re.compile(rf"(?i)\b(?:{'|'.join(map(re.escape, values))})\b") if values else None
 
 
-def _introduced(text: str) -> set[str]:
+def _introduced(text: str, rare: Rare | None) -> set[str]:
     said = {fold(part) for match in INTRODUCED.finditer(text) for part in match["name"].split()}
     plainly = {fold(match["name"]) for match in INTRODUCED_PLAINLY.finditer(text)}
     listed = gazetteer().people
-    related = {fold(match["name"]) for match in RELATED.finditer(text)} & listed
+    related = {fold(match["name"]) for shape in (RELATED, MET) for match in shape.finditer(text)} & listed
+    if rare is not None:
+        related |= {fold(match["name"]) for match in RELATED_ENGLISH.finditer(text) if rare(match["name"])}
+        met = (match["name"] for match in MET.finditer(text))
+        related |= {fold(name) for name in met if rare(name) and not name.endswith("s")}
     return {word for word in said | plainly | related if word not in STOP_WORDS and word not in SMALL}
 
 
