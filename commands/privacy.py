@@ -122,6 +122,21 @@ def trace(
     say(dataclasses.asdict(found), as_json, "\n".join(lines))
 
 
+@app.command()
+def reveal(
+    interaction: Annotated[str, typer.Argument(help="Interaction id, as manifests and analytics give it.")],
+    as_json: Json = False,
+) -> None:
+    """Show what the surrogates of an interaction stand for; only where a vault is configured."""
+    memory = client()
+    if memory.vault is None:
+        raise MemoryAssetsError("there is no vault: nothing is reversible (set `vault` in memory.toml to keep one)")
+    found = memory.vault.reveal(interaction)
+    lines = [f"{surrogate}  ←  {original}  ({kind})" for kind, original, surrogate in found]
+    value = [{"kind": kind, "original": original, "surrogate": surrogate} for kind, original, surrogate in found]
+    say({"replaced": value}, as_json, "\n".join(lines) or "nothing was replaced in it, or there is no such interaction")
+
+
 @app.command("rotate-key")
 def rotate_key(
     rebuild: Annotated[bool, typer.Option(help="Make everything that holds pseudonyms again, now.")] = True,

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.consent import verify
 from memory_assets.datasets import persona_and_week
 from memory_assets.partitions import PERSONAS, persona_weeks
 from memory_assets.tools import Tools
@@ -126,7 +127,7 @@ def make_adapter(
     if not datasets:
         raise TrainingError(f"no {layer} dataset of {persona} is registered: materialize it first")
     dataset = max(datasets, key=lambda row: row["created_at"])
-    verify_consent(tools, manifest)
+    verify(tools, manifest)
     start = start_from(tools, persona) if layer == "episodic" else None
     adapter_id = content_id(
         "a", dataset["dataset_id"], trainer.fingerprint, trainer.base(), start and start["adapter_id"]
@@ -173,24 +174,6 @@ def make_adapter(
             **curve,
         }
     )
-
-
-def verify_consent(tools: Tools, manifest: pl.DataFrame) -> None:
-    """Refuse to train on a message of somebody who has opted out since the dataset was made.
-
-    Raises:
-        TrainingError: with the number of such samples.
-    """
-    from resources.training_files import opted_out_messages
-
-    forbidden = opted_out_messages(tools.store)
-    wrong = manifest.filter(
-        pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any()
-    ).height
-    if wrong:
-        raise TrainingError(
-            f"{wrong} samples lead to messages that must not be trained on: materialize the dataset again"
-        )
 
 
 def start_from(tools: Tools, persona: str) -> dict[str, Any] | None:

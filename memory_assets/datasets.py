@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.consent import exposing, withdrawn
 from memory_assets.partitions import PERSONAS, persona_weeks
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
@@ -68,19 +69,19 @@ def make_dataset(
     """Build, verify, write and register a dataset; return its manifest."""
     from plugins.datasets import build_samples
     from plugins.persona import system_prompt
-    from resources.training_files import opted_out_messages, write_dataset
+    from resources.training_files import write_dataset
 
     limits = tools.settings.dataset
     # The flag in the lake is as old as its snapshot: whoever opted out since then is left out here.
-    forbidden = opted_out_messages(tools.store)
-    late = interactions.filter(
-        pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any()
-    )
-    allowed = interactions.filter(~pl.col("interaction_id").is_in(late["interaction_id"].implode()))
+    late = withdrawn(tools, interactions)
+    allowed = interactions.filter(~late)
     prompt = system_prompt(tools.store.rows("core_memory", agent_id=persona))
     samples = build_samples(
         allowed, persona, prompt, min_quality=limits.min_quality, eval_share=limits.eval_share, history=limits.history
     )
+    # Anonymized weeks may be older than what is known now of who spoke: the second look is taken here again.
+    exposed = exposing(tools, samples)
+    samples = samples.filter(~exposed)
     languages = dict(
         allowed.filter(pl.col("persona_id") == persona).group_by("language").len().sort("language").iter_rows()
     )
@@ -99,7 +100,8 @@ def make_dataset(
             "dataset_id": row["dataset_id"],
             "train": row["n_train"],
             "eval": row["n_eval"],
-            "left_out_opt_out": late.height,
+            "left_out_opt_out": int(late.sum()),
+            "left_out_personal_data": int(exposed.sum()),
             "path": dg.MetadataValue.path(row["path"]),
             "samples": reports.table(
                 samples.group_by("week", "split")
@@ -119,20 +121,18 @@ def build_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDe
         def only_consenting_and_clean(
             context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
         ) -> dg.AssetCheckResult:
-            """No sample leads to a message of somebody who opted out, and no session stands on both sides of the split."""
-            from resources.training_files import opted_out_messages
-
+            """No sample leads to a message of somebody who opted out or holds personal data; no session is on both sides of the split."""
             samples = tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect()
-            forbidden = opted_out_messages(tools.store)
-            wrong = (
-                samples.explode("source_message_ids")
-                .filter(pl.col("source_message_ids").is_in(forbidden.implode()))
-                .height
-            )
+            wrong, exposed = int(withdrawn(tools, samples).sum()), int(exposing(tools, samples).sum())
             both = samples.group_by("session_key").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
             return dg.AssetCheckResult(
-                passed=wrong == 0 and both == 0,
-                metadata={"samples": samples.height, "opted_out_messages": wrong, "sessions_on_both_sides": both},
+                passed=wrong == 0 and exposed == 0 and both == 0,
+                metadata={
+                    "samples": samples.height,
+                    "opted_out": wrong,
+                    "personal_data": exposed,
+                    "sessions_on_both_sides": both,
+                },
             )
 
         return only_consenting_and_clean

@@ -3,6 +3,10 @@
 How text is anonymized does not belong here: that is an anonymizer plugin. The check that nothing is left is beside the asset.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import polars as pl
 
@@ -10,6 +14,9 @@ from memory_assets import reports
 from memory_assets.lineage import lake_asset
 from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
+
+if TYPE_CHECKING:
+    from plugins.contracts import Anonymizer
 
 
 def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -28,11 +35,13 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
         scored = dict(by_week(scored_interactions.collect()))
         stated = dict(by_week(facts.collect()))
-        weeks = [
-            anonymize_week(scored[week], raw, tools.plugin("anonymizer"), tools.keys.pseudonym, stated.get(week))
-            for week, raw in by_week(raw_interactions.collect())
-            if week in scored
-        ]
+        anonymizer = tools.plugin("anonymizer")
+        with sealed(tools, anonymizer):
+            weeks = [
+                anonymize_week(scored[week], raw, anonymizer, tools.keys.pseudonym, stated.get(week))
+                for week, raw in by_week(raw_interactions.collect())
+                if week in scored
+            ]
         clean = gathered("anonymized_interactions", weeks)
         by = (
             clean.group_by("week")
@@ -55,6 +64,25 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         return clean
 
     return anonymized_interactions
+
+
+@contextmanager
+def sealed(tools: Tools, anonymizer: "Anonymizer") -> Iterator[None]:
+    """Keep in the vault what is replaced meanwhile, if there is one: the input's surrogates, then the answer's."""
+    if tools.vault is None:
+        yield
+        return
+    replaced: dict[str, list[tuple[str, str, str]]] = {}
+
+    def collect(text: str, items: list[tuple[str, str, str]]) -> None:
+        replaced.setdefault(text[1:], []).extend(items)  # ids are the side's letter and the interaction's id
+
+    anonymizer.on_replaced = collect
+    try:
+        yield
+    finally:
+        anonymizer.on_replaced = None
+    tools.vault.put(replaced)
 
 
 def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:

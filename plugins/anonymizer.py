@@ -124,12 +124,17 @@ class DetectorAnonymizer(Anonymizer):
         ]
         surrogates = Surrogates(pseudonym, self._kept(keep))
         out, counts = [], []
-        for text, own, findings in zip(said, people, self.detect(said, people, keep, told), strict=True):
+        keys = texts["id"].to_list()
+        for key, text, own, findings in zip(keys, said, people, self.detect(said, people, keep, told), strict=True):
             known = people_words(own, tuple(keep))
-            pieces, end = [], 0
+            pieces, end, replaced = [], 0, []
             for item in findings:
-                pieces += [text[end : item.start], surrogates.of(item.kind, text[item.start : item.end], known)]
+                new = surrogates.of(item.kind, text[item.start : item.end], known)
+                replaced.append((item.kind, text[item.start : item.end], new))
+                pieces += [text[end : item.start], new]
                 end = item.end
+            if self.on_replaced is not None:
+                self.on_replaced(key, replaced)
             out.append("".join([*pieces, text[end:]]))
             counts.append(len(findings))
         clean = pl.DataFrame(

@@ -182,6 +182,8 @@ class Anonymizer(Plugin):
     """Replaces what would expose somebody."""
 
     kind = "anonymizer"
+    on_replaced: Callable[[str, list[tuple[str, str, str]]], None] | None = None
+    """Told the id of every text and what was replaced in it (kind, original, surrogate), where a vault is configured."""
 
     @abstractmethod
     def anonymize(self, texts: pl.DataFrame, keep: Sequence[str], pseudonym: Callable[[str, str], str]) -> pl.DataFrame:

@@ -62,6 +62,13 @@ def build_samples(
     return DatasetManifest.shaped(pl.DataFrame(rows, schema=DatasetManifest.polars_schema(), orient="row"))
 
 
+def spoken_text() -> pl.Expr:
+    """Return what is said in a sample's ``messages`` (JSON), without the system prompt."""
+    turns = pl.col("messages").str.json_decode(pl.List(pl.Struct({"role": pl.String, "content": pl.String})))
+    said = turns.list.eval(pl.element().struct.field("content").filter(pl.element().struct.field("role") != "system"))
+    return said.list.join("\n")
+
+
 def trainable(interactions: pl.DataFrame, persona_id: str, min_quality: float) -> pl.DataFrame:
     """Return the interactions of a persona that may be trained on."""
     return interactions.filter(

@@ -1,8 +1,8 @@
 """The keys of an installation: created on first use, readable by their owner only, never logged.
 
 ``pseudonym.key`` stands behind every pseudonym and surrogate, and can be rotated. ``lasting.key`` stands behind what must outlive
-that: the hashes of who was erased, and the signatures of receipts. The store remembers a hash of each, so that a lost or
-exchanged key is an error and never quietly another one.
+that: the hashes of who was erased, and the signatures of receipts. ``vault.key`` seals the vault, where one is configured. The
+store remembers a hash of each, so that a lost or exchanged key is an error and never quietly another one.
 """
 
 import hmac
@@ -14,7 +14,7 @@ from pathlib import Path
 from records.errors import StoreError
 from resources.store import InteractionStore
 
-PSEUDONYMS, LASTING = "pseudonym", "lasting"
+PSEUDONYMS, LASTING, VAULT = "pseudonym", "lasting", "vault"
 BYTES = 32
 
 
@@ -46,6 +46,10 @@ class Keys:
     def identity(self) -> str:
         """Return which key makes the pseudonyms: 8 hex characters of a hash."""
         return _identity(self._key(PSEUDONYMS))
+
+    def vault(self) -> bytes:
+        """Return the key that seals the vault."""
+        return self._key(VAULT)
 
     def rotate(self) -> str:
         """Make a new key for pseudonyms and return its identity; what was made with the old one is out of date.
@@ -129,4 +133,6 @@ def _identity(key: bytes) -> str:
 def _way_out(name: str) -> str:
     if name == PSEUDONYMS:
         return ", or make a new one and everything that depends on it again: `memory rotate-key`"
+    if name == VAULT:
+        return "; without it nothing in the vault can be read"
     return "; without it nothing tells who was erased and must not come back"

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     first_week: str = Field("2020-01-06", description="Monday of the first weekly partition")
     unsynced_threshold: int = Field(25, ge=1, description="Unsynced messages of one agent and user that start a sync")
     anonymize_memory: bool = Field(False, description="Make facts, episodes and embeddings from anonymized text, too")
+    vault: Path | None = Field(
+        None, description="File that keeps, sealed, what surrogates stand for; default: none, nothing is reversible"
+    )
     keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
     personas_dir: Path | None = Field(
@@ -109,6 +112,7 @@ class Settings(BaseSettings):
             "store_url": self.store_url or f"sqlite:///{home / 'store.sqlite'}",
             "lake_url": self.lake_url or str(home / "lake"),
             "personas_dir": (self.personas_dir or home / "personas").expanduser().resolve(),
+            "vault": self.vault.expanduser().resolve() if self.vault else None,
             "plugins_dir": (self.plugins_dir or home / "plugins").expanduser().resolve(),
         }
         return self.model_copy(update=update)

@@ -86,6 +86,8 @@ class Erasure:
             done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
         self._from_bonds(work, value if kind == "user" else None, done)
         self._from_training(work, done)
+        if self.of.vault is not None:
+            done.count("vault", self.of.vault.drop(work.derived.get("anonymized_interactions", [])))
         done.count("analytics", self._from_analytics())
         self._from_store(kind, value, work.messages, done)
         self._from_use(work)

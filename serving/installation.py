@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resources.settings import Settings
     from resources.store import InteractionStore
     from resources.sync import SyncState
+    from resources.vault import Vault
     from resources.vectors import VectorStore
     from resources.versions import Versions
     from resources.warehouse import Warehouse
@@ -83,6 +84,13 @@ class Installation:
         from resources.keys import Keys
 
         return Keys(self.settings.home, self.store)
+
+    @cached_property
+    def vault(self) -> Vault | None:
+        """Return what surrogates stand for, None where nothing is to be reversible."""
+        from resources.vault import Vault
+
+        return Vault(self.settings.vault, self.keys.vault()) if self.settings.vault is not None else None
 
     @cached_property
     def registry(self) -> PluginRegistry:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from memory_assets.forgetting import forget_everywhere
 from memory_assets.tools import Tools
 from records.errors import StoreError
+from records.interactions import AnonymizedInteractions
 from resources import vector_erasure
 from resources.settings import Settings
 from resources.training_files import adapter_row
@@ -22,7 +23,7 @@ from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import needles_of, search, without_shared
 from serving.receipts import Receipts
-from tests.conftest import MONDAY, lance_rows, message_rows, weekly_run
+from tests.conftest import MONDAY, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.test_pipeline import fill, same
 
 WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20")
@@ -301,3 +302,29 @@ def test_files_of_a_vector_table_are_written_anew_without_losing_a_row(make_sett
     assert not any(key.encode() in raw for key in gone)
     assert vector_erasure.erase(vectors, "message_embeddings", "message_id", gone) == 0
     assert {index.columns[0] for index in lance.list_indices()} >= {"window_text", "agent_id"}
+
+
+def test_a_vault_reveals_what_surrogates_stand_for_until_it_is_forgotten(make_settings, tmp_path) -> None:
+    settings = make_settings(vault=tmp_path / "vault" / "vault.sqlite")
+    rows = message_rows(4, session="a") + message_rows(2, session="b", user="user-zoe")
+    rows[0]["text"] = "Ana here, write to ana.beltran@gmail.com"
+    tools = Tools(settings)
+    write_rows(tools.store, rows)
+    assert weekly_run(settings, "2025-01-06").success
+    clean = tools.lake.read("anonymized_interactions", AnonymizedInteractions, None).collect()
+    replaced = [item for key in clean["interaction_id"] for item in Tools(settings).vault.reveal(key)]
+    originals = {original for _, original, _ in replaced}
+    assert {"Ana", "ana.beltran@gmail.com"} <= originals
+    said = "\n".join([*clean["input_text"], *clean["output_text"]])
+    assert all(surrogate in said and original not in said for _, original, surrogate in replaced)
+    assert settings.vault.stat().st_mode & 0o777 == 0o600
+    assert b"beltran" not in settings.vault.read_bytes()
+    client = MemoryClient(settings)
+    done = client.forget(session="a")
+    assert done.removed["vault"] >= 1
+    left = [key for key in clean["interaction_id"] if tools.vault.reveal(key)]
+    assert all("ana.beltran@gmail.com" not in str(tools.vault.reveal(key)) for key in left)
+    (settings.home / "keys" / "vault.key").unlink()
+    with pytest.raises(StoreError, match="nothing in the vault can be read"):
+        _ = Tools(settings).vault
+    client.close()

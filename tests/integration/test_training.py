@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from definitions import build_defs
 from memory_assets.tools import Tools
@@ -21,6 +22,7 @@ from plugins.datasets import split_of
 from plugins.registry import PluginRegistry
 from plugins.trainer_peft import PeftTrainer, read_metrics
 from records.errors import TrainingError
+from records.training import DatasetManifest
 from resources.settings import Settings
 from serving.client import MemoryClient
 from tests.conftest import MONDAY, message_rows, weekly_run
@@ -119,6 +121,30 @@ def test_a_dataset_holds_only_what_may_be_learned_from(make_settings) -> None:
     assert "user-" not in text
     assert "Bilbao" not in text
     assert manifest.height == manifest["content_hash"].n_unique()
+
+
+def test_a_name_learned_after_anonymization_keeps_samples_out_and_stops_a_training(
+    make_settings, tiny_base: Path
+) -> None:
+    settings = installed(make_settings, tiny_base)
+    tools = Tools(settings)
+    assert run_job(settings, "train_personality", "lumi", ["personality_dataset"]).success
+    before = tools.lake.read("personality_dataset", DatasetManifest, ["lumi"]).collect()
+    speakers = tools.store.meta.tables["speakers"]
+    with tools.store.writer.begin() as connection:
+        connection.execute(
+            sa.update(speakers).where(speakers.c.speaker_id == "user-1").values(display_name="Mr. Rain")
+        )
+    failed = run_job(settings, "train_personality", "lumi", ["personality_adapter"])
+    assert not failed.success
+    assert "hold what may be personal data: materialize the dataset again" in str(
+        failed.get_step_failure_events()[0].step_failure_data.error
+    )
+    assert run_job(settings, "train_personality", "lumi", ["personality_dataset"]).success
+    after = tools.lake.read("personality_dataset", DatasetManifest, ["lumi"]).collect()
+    gone = before.filter(~pl.col("sample_id").is_in(after["sample_id"].implode()))
+    assert 0 < gone.height < before.height
+    assert gone["messages"].str.to_lowercase().str.contains("rain").all()
 
 
 def test_the_split_of_a_session_is_for_ever() -> None:

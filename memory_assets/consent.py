@@ -1,0 +1,69 @@
+"""What may be trained on: opt-outs and personal data, looked up where samples are used, whatever ran before."""
+
+import polars as pl
+
+from memory_assets.tools import Tools
+from records.errors import TrainingError
+
+SPOKEN = """
+SELECT m.message_id AS message_id, m.role AS role, m.speaker_id AS speaker_id, m.user_id AS user_id, p.display_name AS name
+FROM messages m LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
+"""
+
+
+def withdrawn(tools: Tools, samples: pl.DataFrame) -> pl.Series:
+    """Return of each sample (source_message_ids) whether it leads to a message that must not be trained on now."""
+    from resources.training_files import opted_out_messages
+
+    forbidden = opted_out_messages(tools.store)
+    return samples.select(
+        pl.col("source_message_ids")
+        .list.eval(pl.element().is_in(forbidden.implode()))
+        .list.any()
+        .fill_null(value=False)
+    ).to_series()
+
+
+def exposing(tools: Tools, samples: pl.DataFrame) -> pl.Series:
+    """Return of each sample (sample_id, source_message_ids, messages) whether the second look finds personal data in it.
+
+    Who spoke is looked up in the store as it is now: a name that was learned after the week was anonymized counts, too.
+    """
+    from plugins.datasets import spoken_text
+
+    people, keep = _people(tools, samples)
+    texts = samples.select(id="sample_id", text=spoken_text(), source_message_ids="source_message_ids").join(
+        people, on="id", how="left", maintain_order="left"
+    )
+    texts = texts.with_columns(pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String))))
+    found = tools.plugin("anonymizer").residual(texts.select("id", "text", "people"), keep)
+    return texts.join(found, on="id", maintain_order="left").select(pl.col("residual") > 0).to_series()
+
+
+def verify(tools: Tools, samples: pl.DataFrame) -> None:
+    """Refuse to train on a message of somebody who has opted out since the dataset was made, or on personal data.
+
+    Raises:
+        TrainingError: with the number of such samples.
+    """
+    for found, what in (
+        (withdrawn(tools, samples), "lead to messages that must not be trained on"),
+        (exposing(tools, samples), "hold what may be personal data"),
+    ):
+        if found.any():
+            raise TrainingError(f"{found.sum()} samples {what}: materialize the dataset again")
+
+
+def _people(tools: Tools, samples: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Return id, people of each sample (names and ids of the users behind it), and the names of agents, which stay."""
+    links = samples.select(id="sample_id", message_id="source_message_ids").explode("message_id")
+    spoken = tools.store.frame(SPOKEN).cast(pl.String).join(links.select("message_id").unique(), on="message_id")
+    agents = spoken.filter(pl.col("role") == "agent")
+    keep = sorted({*agents["speaker_id"].drop_nulls(), *agents["name"].drop_nulls()})
+    users = spoken.filter(pl.col("role") == "user").unpivot(
+        index="message_id", on=["speaker_id", "user_id", "name"], value_name="person"
+    )
+    people = (
+        links.join(users.drop_nulls("person"), on="message_id").group_by("id").agg(people=pl.col("person").unique())
+    )
+    return people.with_columns(pl.col("people").list.sort()), keep
