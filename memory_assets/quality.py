@@ -36,7 +36,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         context.add_output_metadata(
             {
                 "interactions": scored.height,
-                "mean_quality": float(scored["quality"].mean() or 0.0),  # type: ignore[arg-type]
+                "mean_quality": float(scored.select(pl.col("quality").mean()).item() or 0.0),
                 "junk": int(scored["junk"].is_not_null().sum()),
                 "quality": reports.histogram(scored["quality"], "quality"),
                 "emotions_by_week": reports.bars_by_week(emotions, "interactions", "emotion", "interactions"),

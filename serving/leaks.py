@@ -62,7 +62,7 @@ def without_shared(needles: Sequence[str], store: InteractionStore) -> list[str]
         )
         if kept.is_empty():
             break
-        last = int(kept["seq"].max())  # type: ignore[arg-type]
+        last = int(kept.select(pl.col("seq").max()).item())
         said = kept.select(pl.concat_str(pl.exclude("seq").cast(pl.String), separator="\n", ignore_nulls=True))
         left = left.filter(~left.is_in(_found_in(said.to_series(), left).implode()))
     return left.to_list()
@@ -135,7 +135,7 @@ def _lance(lance: Any) -> Iterator[pl.Series]:
     packed = ("vector", "tokens", "terms")
     named = [field.name for field in lance.schema if field.name not in packed and not pa.types.is_integer(field.type)]
     for batch in lance.search().select(named).limit(None).to_batches():
-        yield from _strings(pl.from_arrow(pa.Table.from_batches([batch])))  # type: ignore[arg-type]
+        yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
 
 
 def _strings(frame: pl.DataFrame) -> Iterator[pl.Series]:

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from memory_assets.forgetting import forget_everywhere
+from memory_assets.plan import out_of_date
 from memory_assets.tools import Tools
 from records.errors import StoreError
 from records.interactions import AnonymizedInteractions
@@ -328,3 +329,23 @@ def test_a_vault_reveals_what_surrogates_stand_for_until_it_is_forgotten(make_se
     with pytest.raises(StoreError, match="nothing in the vault can be read"):
         _ = Tools(settings).vault
     client.close()
+
+
+@pytest.mark.postgres
+def test_on_postgresql_forgetting_leaves_nothing_and_the_plan_is_empty_afterwards(make_settings, postgres_url) -> None:
+    settings = make_settings(store_url=postgres_url)
+    tools = Tools(settings)
+    rows = message_rows(6, session="a") + message_rows(
+        4, session="z", user="user-zoe", start=MONDAY + timedelta(days=1)
+    )
+    for row in rows:
+        if row["speaker_id"] == "user-zoe":
+            row.update(speaker_name="Zoraida Quintana", text=f"Zoraida here with {SECRET} {row['line']}")
+    write_rows(tools.store, rows)
+    assert weekly_run(settings, WEEKS[0], analytics=True).success
+    assert out_of_date(Tools(settings)) == {}
+    done = forget_everywhere(settings, "user", "user-zoe", lambda *_: None)
+    assert (done.messages, done.leaks) == (4, 0)
+    assert tools.store.scalar(sa.select(sa.func.count()).select_from(tools.store.meta.tables["messages"])) == 6
+    assert out_of_date(Tools(settings)) == {}
+    tools.store.close()
