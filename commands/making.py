@@ -128,14 +128,19 @@ def plan(
     if not entries:
         say({}, False, "everything is up to date")
         return
-    shown = Table("asset", "weeks", "why", "texts to embed", "tokens", "minutes", box=None)
+    shown = Table(box=None)
+    for name in ("asset", "weeks", "texts", "tokens", "minutes"):
+        shown.add_column(name, no_wrap=True, justify="left" if name in ("asset", "weeks") else "right")
+    shown.add_column("why", overflow="fold")
     for entry in entries:
-        weeks = entry.weeks[0] if len(entry.weeks) == 1 else f"{len(entry.weeks)}: {entry.weeks[0]} … {entry.weeks[-1]}"
+        weeks = entry.weeks[0] if len(entry.weeks) == 1 else f"{len(entry.weeks)} weeks"
         why = "; ".join(entry.why[:2]) + ("; …" if len(entry.why) > 2 else "")
-        shown.add_row(entry.asset, weeks, why, str(entry.texts), str(entry.tokens), f"{entry.minutes:.1f}")
+        shown.add_row(entry.asset, weeks, str(entry.texts), str(entry.tokens), f"{entry.minutes:.1f}", why)
     out.print(shown)
     usd = f", {sum(entry.usd for entry in entries):.2f} USD" if any(entry.usd for entry in entries) else ""
-    total = f"{sum(entry.texts for entry in entries)} texts, {sum(entry.tokens for entry in entries)} tokens{usd}"
+    total = (
+        f"{sum(entry.texts for entry in entries)} texts to embed, {sum(entry.tokens for entry in entries)} tokens{usd}"
+    )
     say(
         {},
         False,

@@ -161,6 +161,8 @@ def make_adapter(
                 status="candidate",
             ),
         )
+    if layer == "personality":
+        tools.receipt_book.fulfil(persona=persona)
     curve = loss_curve(home / path / "metrics.jsonl")
     plain = {key: value for key, value in metrics.items() if value is not None}
     return dg.MaterializeResult(

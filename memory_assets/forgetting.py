@@ -41,6 +41,8 @@ def finished(
     if rebuild and done.weeks:
         materialize_weeks(settings, done.weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
         pending = [entry for entry in done.pending if entry.startswith("train ")]
+    if done.receipt and not verify:
+        erasure.receipts.note(done.receipt, pending=pending, leaks=None)
     if verify and done.receipt:
         step(0.85, "searching for what may be left")
         erasure.verify(done, needles, pending)

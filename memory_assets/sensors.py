@@ -42,7 +42,33 @@ def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
             return dg.SkipReason("no new persona")
         return dg.SensorResult(dynamic_partitions_requests=[PERSONAS.build_add_request(new)])
 
-    return [unsynced_messages_sensor, persona_sensor]
+    @dg.sensor(
+        job=jobs["train_personality"],
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Trains again the persona whose adapter an erasure removed, once its weeks are made again.",
+    )
+    def retraining_sensor(
+        context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> dg.SensorResult | dg.SkipReason:
+        return retraining(context.instance, tools)
+
+    return [unsynced_messages_sensor, persona_sensor, retraining_sensor]
+
+
+def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:
+    """Return one run per persona and receipt that asks for it; a run that fails is for a person to look at."""
+    known = set(instance.get_dynamic_partitions("persona"))
+    asked = {
+        persona: receipt for persona, receipt in sorted(tools.receipt_book.retraining().items()) if persona in known
+    }
+    if not asked:
+        return dg.SkipReason("no erasure asks for a training")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{persona}:{receipt}", partition_key=persona) for persona, receipt in asked.items()
+        ]
+    )
 
 
 def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:

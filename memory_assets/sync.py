@@ -36,6 +36,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             mine = snapshot.filter((pl.col("week") == week) & (pl.col("role") != "system"))
             done += mine.filter(pl.col("message_id").is_in(embedded))["message_id"].to_list()
         changed = tools.sync.mark(done)
+        tools.receipt_book.fulfil(weeks=context.partition_keys)
         return dg.MaterializeResult(
             metadata={"snapshot": snapshot.height, "newly_synced": changed, "left_unsynced": tools.sync.unsynced()}
         )

@@ -31,7 +31,6 @@ from serving.context import (
 from serving.erasure import Erasure, Forgotten
 from serving.installation import Installation
 from serving.recall import KINDS, Filters, Recalled, Recaller
-from serving.receipts import Receipts
 from serving.scope import Scope
 from serving.trace import AdapterTrace, Traced, quarantine, trace, trace_adapter
 from serving.worlds import Worlds
@@ -432,11 +431,11 @@ class MemoryClient(Installation):
 
     def unfinished_erasures(self) -> list[tuple[str, str]]:
         """Return kind and subject of the erasures that were begun and not finished."""
-        return Receipts(self.store, self.keys).unfinished()
+        return self.receipt_book.unfinished()
 
     def receipts(self) -> list[dict[str, Any]]:
         """Return the receipts of all erasures, the newest first; ``valid`` says whether the signature fits."""
-        return Receipts(self.store, self.keys).all()
+        return self.receipt_book.all()
 
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""

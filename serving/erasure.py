@@ -22,7 +22,7 @@ from resources.training_files import adapters_of, datasets_of
 from resources.vector_erasure import erase
 from serving.capture import Erased
 from serving.leaks import Leaks, needles_of, search, without_shared
-from serving.receipts import Receipts, Work
+from serving.receipts import ANALYTICS_AGAIN, Work, train_again, week_again
 from serving.trace import LAKE_TABLES, quarantine_adapters
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Erasure:
     def __init__(self, installation: "Installation") -> None:
         self.of = installation
         self.store, self.lake = installation.store, installation.lake
-        self.receipts = Receipts(installation.store, installation.keys)
+        self.receipts = installation.receipt_book
 
     def forget(self, kind: str, value: str) -> Forgotten:
         """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
@@ -97,9 +97,9 @@ class Erasure:
         scrub_file(self.of.memo.path)
         for week in work.weeks:
             SyncState(self.store).reopen(week)
-        done.pending = [f"materialize week {week}" for week in work.weeks]
-        done.pending += ["publish analytics again"] if done.removed.get("analytics") else []
-        done.pending += [f"train {persona} again" for persona in work.personas]
+        done.pending = [week_again(week) for week in work.weeks]
+        done.pending += [ANALYTICS_AGAIN] if done.removed.get("analytics") else []
+        done.pending += [train_again(persona) for persona in work.personas]
         self.receipts.close(done.receipt, done.removed, done.pending)
         # The work named the subject until now; pages are overwritten at deletion, so that the journal is all that is left.
         empty_journal(self.store)

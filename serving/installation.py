@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resources.vectors import VectorStore
     from resources.versions import Versions
     from resources.warehouse import Warehouse
+    from serving.receipts import Receipts
 
 
 class Installation:
@@ -84,6 +85,13 @@ class Installation:
         from resources.keys import Keys
 
         return Keys(self.settings.home, self.store)
+
+    @cached_property
+    def receipt_book(self) -> Receipts:
+        """Return the receipts of erasures."""
+        from serving.receipts import Receipts
+
+        return Receipts(self.store, self.keys)
 
     @cached_property
     def vault(self) -> Vault | None:

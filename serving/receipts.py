@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,19 @@ class Work:
     derived: dict[str, list[str]] = field(default_factory=dict)
     personas: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
+
+
+ANALYTICS_AGAIN = "publish analytics again"
+
+
+def week_again(week: str) -> str:
+    """Return how a receipt says that a week is to be made again."""
+    return f"materialize week {week}"
+
+
+def train_again(persona: str) -> str:
+    """Return how a receipt says that a persona's adapter is to be trained again."""
+    return f"train {persona} again"
 
 
 class Receipts:
@@ -101,6 +115,29 @@ class Receipts:
         """Say what is still pending and what the leak test found; return the receipt, signed again."""
         row = self.store.rows("receipts", receipt_id=receipt)[0]
         return self._signed({**row, "pending": json.dumps(pending), "leaks": leaks})
+
+    def fulfil(self, *, weeks: Iterable[str] = (), persona: str | None = None, analytics: bool = False) -> int:
+        """Say that work which receipts name as pending is done; return how many receipts it stood in."""
+        entries = {*map(week_again, weeks), *([train_again(persona)] if persona is not None else [])}
+        entries |= {ANALYTICS_AGAIN} if analytics else set()
+        changed = 0
+        for row in self.store.rows("receipts"):
+            pending = json.loads(row["pending"])
+            left = [entry for entry in pending if entry not in entries]
+            if row["done_at"] is not None and left != pending:
+                self.note(row["receipt_id"], pending=left, leaks=row["leaks"])
+                changed += 1
+        return changed
+
+    def retraining(self) -> dict[str, str]:
+        """Return persona to the receipt that asks for its training, once nothing else of that erasure is pending."""
+        asked: dict[str, str] = {}
+        for row in self.store.rows("receipts"):
+            pending = json.loads(row["pending"])
+            personas = [entry[6:-6] for entry in pending if entry == train_again(entry[6:-6])]
+            if row["done_at"] is not None and personas and len(personas) == len(pending):
+                asked.update(dict.fromkeys(personas, row["receipt_id"]))
+        return asked
 
     def all(self) -> list[dict[str, Any]]:
         """Return every receipt, the newest first, with ``valid``: whether its signature fits; without the work."""

@@ -2,16 +2,18 @@
 
 from uuid import uuid4
 
+import dagster as dg
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memory_assets.sensors import retraining
 from memory_assets.tools import Tools
 from records.errors import StoreError
 from resources.training_files import adapter_row, adapters_of, write_dataset
 from serving.client import MemoryClient
-from tests.conftest import message_rows, write_rows
+from tests.conftest import message_rows, weekly_run, write_rows
 
 
 def sample(number: int, messages: list[str]) -> dict:
@@ -110,3 +112,28 @@ def test_an_erasure_takes_the_weights_of_every_adapter_that_continues_one(make_s
     assert [(adapters / name).exists() for name in (first, second, third)] == [False, False, True]
     assert client.trace_adapter(second).incomplete
     assert adapters_of(Tools(client.settings).store, []) == []
+
+
+def test_an_erasure_asks_for_a_training_and_the_sensor_for_a_run(make_settings) -> None:
+    settings = make_settings("retrain")
+    client = MemoryClient(settings)
+    write_rows(client.store, message_rows(6, session="a") + message_rows(6, session="b"))
+    tools = Tools(settings)
+    assert weekly_run(settings, "2025-01-06", analytics=True).success
+    ids = tools.store.frame("SELECT message_id FROM messages WHERE session_id = 'a'")["message_id"].to_list()
+    train(client, "lumi", [ids], None)
+    client.forget(session="a")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert isinstance(retraining(instance, tools), dg.SkipReason), "the week is not made again yet"
+        assert weekly_run(settings, "2025-01-06", analytics=True).success
+        assert client.receipts()[0]["pending"] == ["train lumi again"]
+        assert isinstance(retraining(instance, tools), dg.SkipReason), "no partition of this name"
+        instance.add_dynamic_partitions("persona", ["lumi"])
+        asked = retraining(instance, tools)
+        assert isinstance(asked, dg.SensorResult)
+        assert [(run.partition_key, run.run_key.split(":")[0]) for run in asked.run_requests] == [("lumi", "lumi")]
+        assert tools.receipt_book.fulfil(persona="lumi") == 1
+        assert isinstance(retraining(instance, tools), dg.SkipReason)
+    assert client.receipts()[0]["pending"] == []
+    assert client.receipts()[0]["valid"]
+    client.close()
