@@ -2,8 +2,9 @@
 
     python -m benchmarks.erasure --messages 100000
 
-Messages are made of words, each user speaks in every week, so that every week is touched: the worst case. The embedder is a
-hash of the words by default: with a real one the rebuild takes a hundred times as long, and the erasure hardly longer.
+Messages are made of words, and each user speaks in every week, so that every week is touched and made again: the worst case;
+`--spoken-in 1` lets the one who is forgotten speak in one week of them. The embedder is a hash of the words by default; with
+`--real-embedder` the rebuild embeds for real, the weeks that are made again do not: their texts are known.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from memory_assets.tools import Tools
 from resources.settings import load_settings
 from serving.erasure import Erasure
 
+FORGOTTEN = "user-00007"
 FIRST = datetime(2025, 1, 6, 9, tzinfo=UTC)
 
 HASHING = """
@@ -50,7 +52,7 @@ def register_plugins():
 """
 
 
-def fill(tools: Tools, messages: int, users: int, weeks: int) -> None:
+def fill(tools: Tools, messages: int, users: int, weeks: int, spoken_in: int) -> None:
     """Write the messages into the store: a user and an agent in turn, 20 turns a conversation."""
     from plugins.contracts import SourceOptions
     from plugins.sources.normalise import normalise
@@ -62,6 +64,8 @@ def fill(tools: Tools, messages: int, users: int, weeks: int) -> None:
         rows = []
         for place, text in enumerate(said):
             user = f"user-{(place // 20) % users:05d}"
+            if user == FORGOTTEN and week >= spoken_in:
+                user = "user-00008"
             rows.append(
                 {
                     "line": place + 1,
@@ -85,6 +89,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=1_000)
     parser.add_argument("--weeks", type=int, default=8)
+    parser.add_argument("--spoken-in", type=int, default=8, help="weeks in which the user who is forgotten spoke")
     parser.add_argument("--home", type=Path, default=None)
     parser.add_argument("--real-embedder", action="store_true", help="rebuild with the embedder of the settings")
     options = parser.parse_args()
@@ -96,7 +101,8 @@ def main() -> None:
         chosen = {} if options.real_embedder else {"embedder": {"use": "bench-hashing"}, "tokens": {"use": "none"}}
         settings = load_settings(home=folder, plugins_dir=plugins, plugins=chosen)
         tools = Tools(settings)
-        fill(tools, options.messages, options.users, options.weeks)
+        fill(tools, options.messages, options.users, options.weeks, options.spoken_in)
+        line["weeks_touched"] = min(options.spoken_in, options.weeks)
         weeks = tools.store.weeks()
 
         def quiet(*_: object) -> None:
@@ -105,7 +111,7 @@ def main() -> None:
         start = time.perf_counter()
         materialize_weeks(settings, weeks, quiet)
         line["rebuild_s"] = round(time.perf_counter() - start, 1)
-        user = "user-00007"
+        user = FORGOTTEN
         erasure = Erasure(Tools(settings))
         needles = erasure.needles("user", user)
         start = time.perf_counter()

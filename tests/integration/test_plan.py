@@ -1,5 +1,6 @@
 """What is out of date: a change of plugin, prompt, model or key touches what it must and nothing else, and can be interrupted."""
 
+import hmac
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -196,3 +197,13 @@ def test_a_lost_key_is_an_error_and_a_killed_rotation_is_none(filled: Settings) 
     (filled.home / "keys" / "lasting.key").unlink()
     with pytest.raises(StoreError, match="nothing tells who was erased"):
         Tools(filled).keys.erased("user", "x")
+
+
+def test_an_installation_that_had_one_key_keeps_its_hashes(settings: Settings) -> None:
+    tools = Tools(settings)
+    tools.keys.path.parent.mkdir(parents=True)
+    tools.keys.path.write_bytes(b"k" * 32)
+    before = hmac.new(b"k" * 32, b"erased-user:x", "sha256").hexdigest()[:12]
+    assert tools.keys.erased("user", "x") == f"erased-user_{before}"
+    tools.keys.rotate()
+    assert Tools(settings).keys.erased("user", "x") == f"erased-user_{before}"
