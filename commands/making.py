@@ -85,7 +85,7 @@ def plugins(as_json: Json = False) -> None:
 
 @app.command()
 def demo(
-    sample: Annotated[Path, typer.Option(help="Folder of the bundled sample.")] = Path(__file__).parent / "sample",
+    sample: Annotated[Path, typer.Option(help="Folder of the bundled sample.")] = Path(__file__).parents[1] / "sample",
     train: Annotated[bool, typer.Option(help="Train a small adapter on the CPU.")] = True,
     as_json: Json = False,
 ) -> None:

@@ -110,3 +110,11 @@ def test_plugins_and_core_memory(memory) -> None:
     memory("core", "--agent", "lumi", "--set", "identity/name=Lumi", "--immutable")
     assert memory("core", "--agent", "lumi").stdout.strip() == "name: Lumi"
     assert "immutable" in memory("core", "--agent", "lumi", "--set", "identity/name=X", code=2).stderr
+
+
+def test_the_demo_finds_the_bundled_sample() -> None:
+    from inspect import signature
+
+    from commands.making import demo
+
+    assert (signature(demo).parameters["sample"].default / "sample.json").exists()
