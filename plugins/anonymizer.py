@@ -4,6 +4,7 @@ What is found is decided by the detectors (pii_patterns.py, pii_model.py, pii_na
 the second look, which shares no pattern with the first.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from plugins.contracts import Anonymizer, PluginConfig
 from plugins.lexicon import DATA
 from plugins.pii import KINDS, QUASI, Finding, merged
 from plugins.pii_names import TOKEN, Told, fold, gazetteer, people_words
+from records.ids import text_hash
 
 Pseudonym = Callable[[str, str], str]
 
@@ -40,6 +42,10 @@ LONG_NUMBER = r"\d(?:[ .\-()]{0,2}\d){7,}"
 KEY_SHAPE = r"\b(?:sk|ghp|AKIA)[-_A-Za-z0-9]{16,}"
 HARMLESS = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|192\.0\.2\.\d+|[^\s@]+@example\.org"
 """What looks alike and is none: days, and this module's own surrogates."""
+
+
+TOGETHER = 2_000
+"""Texts classified between two saves."""
 
 
 class DetectorAnonymizer(Anonymizer):
@@ -96,11 +102,7 @@ class DetectorAnonymizer(Anonymizer):
         crowd = people if people is not None else [()] * len(texts)
         kept = self._kept(keep)
         shaped = pii_patterns.find(texts, self.kinds)
-        seen = (
-            pii_model.find(texts, self.config.threshold, chats=self.config.kinds == "default")
-            if self.config.model
-            else [[] for _ in texts]
-        )
+        seen = self._classified(texts) if self.config.model else [[] for _ in texts]
         named = pii_names.find(texts, crowd, kept, pii_model.rare if self.config.model else None)
         found = []
         known = [pii_names.find_told(text, own) for text, own in zip(texts, told or [()] * len(texts), strict=True)]
@@ -110,6 +112,32 @@ class DetectorAnonymizer(Anonymizer):
             together = merged([*together, *said_again]) if said_again else together
             found.append([item for item in together if not _stays(text, item, kept)])
         return found
+
+    def _classified(self, texts: Sequence[str]) -> list[list[Finding]]:
+        """Return what the classifier finds; where there is a memo, texts it has read before are not read again.
+
+        A memo holds places and kinds under the text's hash, and nothing of the text.
+        """
+        known: dict[str, list[Finding]] = {}
+        keys = [text_hash(text) for text in texts]
+        if self.memo is not None:
+            for key, value in self.memo.get(self.fingerprint, sorted(set(keys))).items():
+                known[key] = [Finding(start, end, kind) for start, end, kind in json.loads(value)]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        for start in range(0, len(missing), TOGETHER):
+            part = dict(list(missing.items())[start : start + TOGETHER])
+            read = pii_model.find(list(part.values()), self.config.threshold, chats=self.config.kinds == "default")
+            made = dict(zip(part, read, strict=True))
+            known.update(made)
+            if self.memo is not None:
+                self.memo.put(
+                    self.fingerprint,
+                    {
+                        key: json.dumps([(i.start, i.end, i.kind) for i in items]).encode()
+                        for key, items in made.items()
+                    },
+                )
+        return [known[key] for key in keys]
 
     def _kept(self, keep: Sequence[str]) -> frozenset[str]:
         return frozenset(fold(part) for name in (*keep, *self.config.allow) for part in TOKEN.findall(name))

@@ -38,6 +38,16 @@ class LLM(Protocol):
         """Return the answer as an object of the JSON schema."""
 
 
+class Remembers(Protocol):
+    """What was computed before, under a fingerprint and the hash of an input, as the installation offers it to plugins."""
+
+    def get(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, bytes]:
+        """Return input hash to value for those that are known."""
+
+    def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
+        """Keep values."""
+
+
 class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstract methods
     """Base of all plugins.
 
@@ -62,6 +72,7 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
     def __init__(self, config: PluginConfig | None = None, *, llm: LLM | None = None) -> None:
         self.config: Any = config or self.Config()
         self.llm = llm
+        self.memo: Remembers | None = None
 
     def files(self) -> Sequence[Path]:
         """Return the model or data files whose content decides the output."""

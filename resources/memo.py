@@ -92,13 +92,18 @@ class Memo:
         finally:
             connection.close()
 
-    def clear(self) -> None:
-        """Forget everything: answers of language models quote, and nothing in them says whom."""
+    def clear(self, keep: Sequence[str] = ()) -> None:
+        """Forget everything: answers of language models quote, and nothing in them says whom.
+
+        Args:
+            keep: Fingerprints under which nothing of a text is kept.
+        """
         if not self.path.exists():
             return
         connection = self._connect()
         try:
-            connection.execute("DELETE FROM memo")
+            marks = ",".join("?" * len(keep))
+            connection.execute(f"DELETE FROM memo WHERE fingerprint NOT IN ({marks})", list(keep))
         finally:
             connection.close()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import sqlalchemy as sa
 
+from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from resources.scrub import empty_journal, scrub_file, scrub_store
@@ -93,7 +94,10 @@ class Erasure:
         self._from_use(work)
         self._from_rejects(work, done)
         scrub_store(self.store)
-        self.of.memo.clear()
+        # What the anonymizer remembers says where names stood in a text, and nothing of the text.
+        reader = self.of.plugin("anonymizer").fingerprint
+        self.of.memo.clear(keep=[reader])
+        self.of.memo.drop(reader, work.remembered)
         scrub_file(self.of.memo.path)
         for week in work.weeks:
             SyncState(self.store).reopen(week)
@@ -145,16 +149,22 @@ class Erasure:
         # erased, too, and made again.
         affected = [*ids, *self._beside(rows)]
         work.derived["raw_interactions"] = affected
+        texts = set(rows["text"])
         for asset, record in LAKE_TABLES.items():
             key = record.primary_key()[0]
+            spoken = [name for name in ("input_text", "output_text") if name in record.column_names()]
             for partition in self._partitions(asset, work.weeks):
-                touched = self.lake.read(asset, record, [partition]).filter(_touched(asset, work)).select(key).collect()
+                rows_of = self.lake.read(asset, record, [partition]).filter(_touched(asset, work))
+                touched = rows_of.select(key, *spoken).collect()
                 if touched.is_empty():
                     continue
+                for name in spoken:
+                    texts.update(touched[name])
                 if asset != "raw_interactions":
                     work.derived.setdefault(asset, []).extend(touched[key].to_list())
                 if asset.endswith("_dataset"):
                     work.personas.append(partition.partition("|")[0])
+        work.remembered = sorted({text_hash(text) for text in texts})
         work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"])
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
         work.personas = sorted({*work.personas, *made_for})

@@ -120,4 +120,5 @@ class Installation:
         made: dict[str, Any] = self.__dict__.setdefault("_made", {})
         if kind not in made:
             made[kind] = self.registry.create(kind, llm=self.llm)
+            made[kind].memo = self.memo
         return made[kind]

@@ -26,6 +26,7 @@ class Work:
         derived: Table to ids of what was made of the messages.
         personas: Personas whose datasets hold them.
         datasets: Datasets that hold them, also those of which the registry is all that is left.
+        remembered: Hashes of the texts they stand in, under which a memo may hold where names were found.
     """
 
     value: str
@@ -34,6 +35,7 @@ class Work:
     derived: dict[str, list[str]] = field(default_factory=dict)
     personas: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
+    remembered: list[str] = field(default_factory=list)
 
 
 ANALYTICS_AGAIN = "publish analytics again"
@@ -63,7 +65,7 @@ class Receipts:
             if row["done_at"] is None:
                 held = Work(**json.loads(row["work"]))
                 # What came in since it was begun is erased with it.
-                for name in ("messages", "weeks", "personas", "datasets"):
+                for name in ("messages", "weeks", "personas", "datasets", "remembered"):
                     setattr(held, name, list(dict.fromkeys(getattr(held, name) + getattr(work, name))))
                 for table, ids in work.derived.items():
                     held.derived[table] = list(dict.fromkeys(held.derived.get(table, []) + ids))

@@ -16,7 +16,8 @@ from memory_assets.forgetting import forget_everywhere
 from memory_assets.plan import out_of_date
 from memory_assets.tools import Tools
 from records.errors import StoreError
-from records.interactions import AnonymizedInteractions
+from records.ids import text_hash
+from records.interactions import AnonymizedInteractions, ScoredInteractions
 from resources import vector_erasure
 from resources.settings import Settings
 from resources.training_files import adapter_row
@@ -349,3 +350,26 @@ def test_on_postgresql_forgetting_leaves_nothing_and_the_plan_is_empty_afterward
     assert tools.store.scalar(sa.select(sa.func.count()).select_from(tools.store.meta.tables["messages"])) == 6
     assert out_of_date(Tools(settings)) == {}
     tools.store.close()
+
+
+def test_what_the_anonymizer_remembers_of_erased_texts_goes_and_the_rest_stays(make_settings) -> None:
+    chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "detectors"}}
+    settings = make_settings(plugins=chosen)
+    tools = Tools(settings)
+    others = message_rows(4, session="b", agent="mira", user="user-ben")
+    for row in others:
+        row["text"] += " with Oyelaran"
+    write_rows(tools.store, message_rows(6, session="a") + others)
+    assert weekly_run(settings, WEEKS[0]).success
+    reader = tools.plugin("anonymizer").fingerprint
+    scored = tools.lake.read("scored_interactions", ScoredInteractions, None).collect()
+
+    def remembered(session: str) -> set[str]:
+        texts = scored.filter(pl.col("session_id") == session).select("input_text", "output_text").unpivot()["value"]
+        return set(tools.memo.known(reader, [text_hash(text) for text in texts]))
+
+    assert remembered("a")
+    before = remembered("b")
+    MemoryClient(settings).forget(session="a")
+    assert remembered("a") == set()
+    assert remembered("b") == before != set()

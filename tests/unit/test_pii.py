@@ -2,18 +2,21 @@
 
 import hmac
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugins import pii_model
 from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
 from plugins.anonymizing import told_by
 from plugins.facts_rules import RuleFacts
 from plugins.pii import Finding, merged, scores
 from plugins.pii_names import meant
 from plugins.pii_patterns import iban, luhn
+from resources.memo import Memo
 from tests.conftest import message_rows
 from tests.unit.test_judgement import raw_of
 
@@ -158,3 +161,18 @@ def test_what_users_tell_of_themselves_in_facts_is_known_in_all_their_talk() -> 
     made = PatternAnonymizer().anonymize(frame, [], pseudonym)["text"][0].lower()
     assert not any(name in made for name in ("hatice", "ylvi", "zelkan", "tromsø"))
     assert made.endswith("a nurse now")
+
+
+def test_a_text_is_classified_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = ["Leave it with Oyelaran Achterberg at noon.", "then we all went home"]
+    first, second = DetectorAnonymizer(), DetectorAnonymizer()
+    first.memo = second.memo = Memo(tmp_path / "memo.sqlite")
+    found = first.detect(said)
+    assert found[0]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the classifier was asked again")
+
+    monkeypatch.setattr(pii_model, "find", never)
+    assert second.detect([*said, said[0]]) == [*found, found[0]]
+    assert b"Oyelaran" not in (tmp_path / "memo.sqlite").read_bytes()
