@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-HEAVY = ("torch", "transformers", "lancedb", "openai", "ray")
+HEAVY = ("torch", "transformers", "lancedb", "openai", "ray", "sqlalchemy", "dataframely", "numpy", "onnxruntime")
 PROBE = "import sys, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t, *(m for m in {heavy} if m in sys.modules))"
 
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
-from resources.store import InteractionStore
+if TYPE_CHECKING:
+    from resources.store import InteractionStore
 
 
 @dataclass(frozen=True)
