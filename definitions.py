@@ -3,8 +3,6 @@
 `build_defs` is called by tests with other settings; importing this module must stay light (see benchmarks/startup.py).
 """
 
-from functools import partial
-
 import dagster as dg
 
 from dbt_like_sql.project import Project
@@ -25,7 +23,6 @@ from memory_assets import (
     sensors,
     sync,
 )
-from memory_assets.lineage import stamp
 from memory_assets.partitions import weekly_partitions
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
@@ -75,7 +72,7 @@ def build_defs(
         jobs=list(made.values()),
         schedules=schedules.build(made),
         sensors=sensors.build(made),
-        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS, partial(stamp, tools))},
+        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS, tools.stamps)},
     )
     return with_contributions(own, tools)
 

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
-from memory_assets.lineage import HOW, stamp
+from memory_assets.lineage import HOW
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools, by_week
 from memory_assets.vector_weeks import commit_week, encoder_of
@@ -175,7 +175,8 @@ def embed_weeks(
     expected += [week for week in expected_weeks(tools, kind) if week not in gone]
     serving = tools.vectors.publish(kind, maker, dim, expected)
     made = {week: ("", rows[week].height if week in rows else 0) for week in weeks}
-    stamp(tools, kind, made if HOW[kind].weekly else {WHOLE: ("", sum(height for _, height in made.values()))})
+    whole = {WHOLE: ("", sum(height for _, height in made.values()))}
+    tools.stamps.wrote(kind, made if HOW[kind].weekly else whole)
     counted = pl.DataFrame(counts, schema={"week": pl.String, "rows": pl.Int64, "embedded": pl.Int64})
     return dg.MaterializeResult(
         metadata={

@@ -6,7 +6,7 @@ holds this table equal to the graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,25 +73,49 @@ def made_by(tools: Tools, asset: str) -> str:
     return " ".join(parts)
 
 
-def inputs(tools: Tools, asset: str, parts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return per partition source to the hash of its content as it stands: of the same week, or of all weeks for a whole asset."""
+def inputs(
+    tools: Tools, asset: str, parts: Sequence[str], read: Mapping[str, Mapping[str, Stamp]] | None = None
+) -> dict[str, dict[str, str]]:
+    """Return per partition source to the hash of its content: of the same week, or of all weeks for a whole asset.
+
+    Args:
+        read: Stamps of sources as they were when they were read; others are looked up now.
+    """
     found: dict[str, dict[str, str]] = {part: {} for part in parts}
     for source in HOW[asset].sources:
-        stamps = tools.versions.of(source)
+        stamps = (read or {}).get(source)
+        stamps = tools.versions.of(source) if stamps is None else stamps
         for part in parts:
             same = HOW[source].weekly and HOW[asset].weekly
             found[part][source] = content(stamps, part if same else None)
     return found
 
 
-def stamp(tools: Tools, asset: str, written: dict[str, tuple[str, int]]) -> None:
-    """Say how partitions that are now written were made: partition to hash and rows. Assets of no memory have no stamp."""
-    if asset not in HOW:
-        return
-    maker, made_of = made_by(tools, asset), inputs(tools, asset, list(written))
-    tools.versions.put(
-        asset, {part: Stamp(maker, made_of[part], hashed, rows) for part, (hashed, rows) in written.items()}
-    )
+class Stamps:
+    """Says how partitions were made, once they are written.
+
+    What an asset is made of is looked up before it is read: if another run writes it meanwhile, the stamp names the older content,
+    and the asset counts as out of date.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+        self._read: dict[str, dict[str, dict[str, Stamp]]] = {}
+
+    def reading(self, asset: str, source: str) -> None:
+        """Take down what stands in a source that an asset is about to read."""
+        if asset in HOW and source in HOW[asset].sources:
+            self._read.setdefault(asset, {})[source] = self.tools.versions.of(source)
+
+    def wrote(self, asset: str, written: dict[str, tuple[str, int]]) -> None:
+        """Stamp partitions that are now written: partition to hash and rows. Assets that are no memory have no stamp."""
+        if asset not in HOW:
+            return
+        made_of = inputs(self.tools, asset, list(written), self._read.pop(asset, None))
+        maker = made_by(self.tools, asset)
+        self.tools.versions.put(
+            asset, {part: Stamp(maker, made_of[part], hashed, rows) for part, (hashed, rows) in written.items()}
+        )
 
 
 def lake_asset(name: str, group: str, *, weekly: dg.PartitionsDefinition | None = None, team: str = "memory") -> Any:

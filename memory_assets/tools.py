@@ -1,8 +1,16 @@
 """What assets work with: the installation as the resource ``tools``, and a week's rows."""
 
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from serving.installation import Installation
+
+if TYPE_CHECKING:
+    from memory_assets.lineage import Stamps
 
 
 class Tools(Installation):
@@ -11,6 +19,13 @@ class Tools(Installation):
     It is a plain object and no ConfigurableResource: Dagster shows the configuration of those in its UI and stores it with
     every run, and a store's URL may hold a password.
     """
+
+    @cached_property
+    def stamps(self) -> Stamps:
+        """Return what says how partitions were made."""
+        from memory_assets.lineage import Stamps
+
+        return Stamps(self)
 
 
 def by_week(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 import polars as pl
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from records.base import Record
 
 
-Stamp = Callable[[str, dict[str, tuple[str, int]]], None]
+class StampBook(Protocol):
+    """Is told what is read and written."""
+
+    def reading(self, asset: str, source: str) -> None:
+        """Take down that an asset is about to read a source."""
+
+    def wrote(self, asset: str, written: dict[str, tuple[str, int]]) -> None:
+        """Take down what was written: partition to hash and rows."""
 
 
 class LakeIOManager(dg.IOManager):
@@ -23,13 +31,13 @@ class LakeIOManager(dg.IOManager):
     Args:
         lake: Where the files lie.
         records: Asset name to the record its frames must have.
-        stamp: Told what was written, after it was: asset, and partition to hash and rows.
+        stamps: Told what is read, before it is, and what was written, after it was.
     """
 
-    def __init__(self, lake: Lake, records: Mapping[str, type[Record]], stamp: Stamp | None = None) -> None:
+    def __init__(self, lake: Lake, records: Mapping[str, type[Record]], stamps: StampBook | None = None) -> None:
         self.lake = lake
         self.records = records
-        self.stamp = stamp
+        self.stamps = stamps
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write the frame; metadata are counts, sizes and hashes."""
@@ -42,8 +50,8 @@ class LakeIOManager(dg.IOManager):
         else:
             parts = {week: part for (week,), part in frame.partition_by("week", as_dict=True).items()}
             written = [self.lake.write(asset, key, parts.get(key, frame.clear())) for key in keys]
-        if self.stamp is not None:
-            self.stamp(
+        if self.stamps is not None:
+            self.stamps.wrote(
                 asset, {key or WHOLE: (part.content_hash, part.rows) for key, part in zip(keys, written, strict=True)}
             )
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(_joined(written)))
@@ -60,6 +68,9 @@ class LakeIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """Return one lazy frame over all partitions asked for."""
         asset = context.asset_key.path[-1]
+        if self.stamps is not None:
+            with contextlib.suppress(dg.DagsterInvariantViolationError):  # a notebook reads an asset outside of any op
+                self.stamps.reading(context.op_def.name, asset)
         partitions = list(context.asset_partition_keys) if context.has_asset_partitions else None
         return self.lake.read(asset, self.records[asset], partitions)
 

@@ -70,6 +70,12 @@ def test_nothing_is_out_of_date_after_a_run_and_everything_before(settings: Sett
     assert texts["message_embeddings"] == 2
 
 
+def test_an_asset_can_be_read_outside_of_a_run(filled: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        value = definitions.build_defs(filled).load_asset_value(dg.AssetKey("fact_history"), instance=instance)
+    assert value.collect().height == len(read(filled, "fact_history")) > 0
+
+
 def test_an_empty_installation_has_no_plan(settings: Settings) -> None:
     assert plan(Tools(settings)) == []
 
@@ -207,3 +213,12 @@ def test_an_installation_that_had_one_key_keeps_its_hashes(settings: Settings) -
     assert tools.keys.erased("user", "x") == f"erased-user_{before}"
     tools.keys.rotate()
     assert Tools(settings).keys.erased("user", "x") == f"erased-user_{before}"
+
+
+def test_what_another_run_writes_meanwhile_makes_the_result_out_of_date(filled: Settings) -> None:
+    """Two runs at once: the second writes facts after the first has read them, the first writes its history last."""
+    first, second = Tools(filled), Tools(filled)
+    first.stamps.reading("fact_history", "facts")
+    second.stamps.wrote("facts", {WEEKS[0]: ("another content", 3)})
+    first.stamps.wrote("fact_history", {"all": ("older", 3)})
+    assert out_of_date(first)["fact_history"] == {"all": "facts was made again"}
