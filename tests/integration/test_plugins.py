@@ -64,7 +64,7 @@ def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
         PluginError, match=r"learned' is given by (memory-assets and mine.py|mine.py and memory-assets)"
     ):
         registry.create("scorer")
-    assert registry.create("emotion").name == "lexicon"
+    assert registry.create("emotion").name == "learned"
     assert [i.status for i in registry.listing() if i.package == "mine.py"] == ["conflict with memory-assets"]
 
 
