@@ -136,8 +136,9 @@ def find(texts: Sequence[str], threshold: float = 0.5, *, chats: bool = True) ->
 def _telling(text: str) -> list[tuple[int, int]]:
     """Return the spans of the sentences that may hold a name or a number, neighbours together.
 
-    A sentence of small letters and words that the model knows whole ("then we all went home") is not read: on LoCoMo's chats that
-    leaves two fifths of the characters, and of 884 findings 6 are lost while 11 new ones are found.
+    A sentence of small letters and words that the model knows whole ("then we all went home") is not read: on 1,500 messages of
+    LoCoMo that leaves two fifths of the characters. In a prototype that read the sentences of a message joined, 6 of 884 findings were
+    lost and 11 new ones found.
     """
     spans: list[tuple[int, int]] = []
     for sentence in SENTENCE.finditer(text):
