@@ -3,6 +3,8 @@
     python -m benchmarks.learn PATH/locomo5.json --write
 
 The weights are those of a conditional logit: each turn of the evidence against every turn that is none, with a small ridge.
+There are two sets: for questions whose answer has one part, where every question counts the same, and for those whose form asks for
+several ("what books …"), where every turn of evidence counts the same and such questions count twice.
 Reported is leave-one-conversation-out: weights for each conversation come from the other ones. Written are the weights of all.
 """
 
@@ -41,6 +43,7 @@ class Example:
     values: np.ndarray
     truth: np.ndarray
     hard: np.ndarray
+    several: bool = False
 
 
 def examples(path: Path, kind: str, folder: Path, name: str) -> tuple[list[Example], list[str]]:
@@ -69,7 +72,9 @@ def examples(path: Path, kind: str, folder: Path, name: str) -> tuple[list[Examp
             )
             hard = truth.copy()
             hard[np.argsort(-np.asarray(guess), kind="stable")[:NEGATIVES]] = True
-            found.append(Example(talk.name, question.category, refs, question.evidence, matrix, truth, hard))
+            found.append(
+                Example(talk.name, question.category, refs, question.evidence, matrix, truth, hard, asked.several)
+            )
     return found, names
 
 
@@ -81,16 +86,24 @@ def _reduced(asked: Asked, name: str) -> Asked:
     return asked
 
 
-def fit(rows: list[Example], ridge: float = RIDGE) -> np.ndarray:
-    """Return the weights: the maximum of the mean log odds of each evidence turn against all others, less the ridge."""
+def fit(rows: list[Example], ridge: float = RIDGE, *, several: bool = False) -> np.ndarray:
+    """Return the weights: the maximum of the mean log odds of each evidence turn against all others, less the ridge.
+
+    Args:
+        several: For questions that ask for several things: all evidence counts the same, and these questions twice.
+    """
     from scipy.optimize import minimize
 
+    if several:
+        rows = rows + [row for row in rows if row.several]
     negatives = [row.values[row.hard & ~row.truth] for row in rows]
     positives = [row.values[row.truth] for row in rows]
     counts = np.array([len(part) for part in negatives])
     starts = np.cumsum(counts) - counts
     pos_counts = np.array([len(part) for part in positives])
-    owner, weight = np.repeat(np.arange(len(rows)), pos_counts), np.repeat(1 / pos_counts, pos_counts)
+    owner = np.repeat(np.arange(len(rows)), pos_counts)
+    weight = np.ones(len(owner)) if several else np.repeat(1 / pos_counts, pos_counts)
+    weight *= len(rows) / weight.sum()
     low, high = np.concatenate(negatives), np.concatenate(positives)
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -108,11 +121,11 @@ def fit(rows: list[Example], ridge: float = RIDGE) -> np.ndarray:
     return np.asarray(minimize(loss, np.zeros(low.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x)
 
 
-def judged(rows: list[Example], w: np.ndarray) -> list[tuple[str, dict[str, float]]]:
-    """Return category and metrics per question."""
+def judged(rows: list[Example], w: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, dict[str, float]]]:
+    """Return category and metrics per question, by the weights for one answer and for several."""
     out = []
     for row in rows:
-        order = np.argsort(-(row.values @ w), kind="stable")[:50]
+        order = np.argsort(-(row.values @ w[row.several]), kind="stable")[:50]
         out.append((row.category, metrics([row.refs[place] for place in order], row.evidence)))
     return out
 
@@ -122,7 +135,8 @@ def left_out(rows: list[Example], ridge: float, columns: list[int] | None = None
     out: list[tuple[str, dict[str, float]]] = []
     kept = rows if columns is None else [Example(**{**row.__dict__, "values": row.values[:, columns]}) for row in rows]
     for name in dict.fromkeys(row.conversation for row in kept):
-        w = fit([row for row in kept if row.conversation != name], ridge)
+        others = [row for row in kept if row.conversation != name]
+        w = fit(others, ridge), fit(others, ridge, several=True)
         out += judged([row for row in kept if row.conversation == name], w)
     return out
 
@@ -147,9 +161,9 @@ def main() -> None:
                 **report["overall"],
                 "by_category": {c: v["recall@10"] for c, v in report["by_category"].items()},
             }
-            learned[name] = {
-                key: round(float(value), 3) for key, value in zip(names, fit(rows, options.ridge), strict=True)
-            }
+            for kind in (name, f"{name}_several"):
+                w = fit(rows, options.ridge, several=kind != name)
+                learned[kind] = {key: round(float(value), 3) for key, value in zip(names, w, strict=True)}
             if options.ablate:
                 line[name]["without"] = {
                     key: averaged(left_out(rows, options.ridge, [i for i in range(len(names)) if i != place]))[

@@ -46,7 +46,7 @@ HOW: dict[str, Made] = {
     ),
     "facts": Made(("raw_interactions",), ("facts",), code="2", remembers=True),
     "anonymized_interactions": Made(
-        ("raw_interactions", "scored_interactions", "facts"), ("anonymizer",), code="2", keyed=True
+        ("raw_interactions", "scored_interactions", "facts"), ("anonymizer",), code="3", keyed=True
     ),
     "fact_history": Made(("facts",), weekly=False),
     "fact_embeddings": Made(("fact_history",), ("embedder",), weekly=False),

@@ -1,5 +1,6 @@
 """Anonymization of a week of interactions by the chosen plugin, with the second look."""
 
+import json
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -58,8 +59,13 @@ def anonymize_week(
     anonymizer: Anonymizer,
     pseudonym: Pseudonym,
     facts: pl.DataFrame | None = None,
+    earlier: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Return AnonymizedInteractions for one week; its facts tell more names than those of who spoke."""
+    """Return AnonymizedInteractions for one week; its facts tell more names than those of who spoke.
+
+    Args:
+        earlier: The week as it was made before: texts of rows that would be made from the same are taken over.
+    """
     if scored.is_empty():
         return AnonymizedInteractions.create_empty()
     keep = agent_names(raw)
@@ -68,6 +74,42 @@ def anonymize_week(
     )
     told = told_by(Facts.create_empty() if facts is None else facts)
     frame = frame.join(told, on="user_key", how="left", maintain_order="left")
+    frame = frame.with_columns(made_from=made_from(frame, keep, anonymizer, pseudonym))
+    known = _known(frame, earlier)
+    clean = _clean(frame.join(known, on="interaction_id", how="anti"), keep, anonymizer, pseudonym)
+    texts = pl.concat([known, clean])
+    return AnonymizedInteractions.shaped(
+        frame.drop("input_text", "output_text", "told")
+        .join(texts, on="interaction_id", maintain_order="left")
+        .with_columns(anonymized_by=pl.lit(anonymizer.fingerprint))
+    )
+
+
+CLEAN = ("interaction_id", "input_text", "output_text", "n_replaced", "residual")
+
+
+def made_from(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pseudonym: Pseudonym) -> pl.Series:
+    """Return a keyed hash of everything that decides each row's anonymized texts. The key keeps short texts from being guessed."""
+    shared = json.dumps([anonymizer.fingerprint, list(keep)])
+    rows = frame.select("input_text", "output_text", "people", "told").iter_rows()
+    return pl.Series(
+        "made_from",
+        [pseudonym("made_from", shared + json.dumps(row, ensure_ascii=False)) for row in rows],
+        dtype=pl.String,
+    )
+
+
+def _known(frame: pl.DataFrame, earlier: pl.DataFrame | None) -> pl.DataFrame:
+    """Return the texts that were made from the same before."""
+    if earlier is None or "made_from" not in earlier.columns:
+        return AnonymizedInteractions.create_empty().select(CLEAN)
+    return earlier.join(frame, on=["interaction_id", "made_from"], how="semi").select(CLEAN)
+
+
+def _clean(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pseudonym: Pseudonym) -> pl.DataFrame:
+    """Return the rows' texts anonymized, with what was replaced and what the second look still finds."""
+    if frame.is_empty():
+        return AnonymizedInteractions.create_empty().select(CLEAN)
     sides = pl.concat(
         [
             frame.select(
@@ -81,23 +123,16 @@ def anonymize_week(
         anonymizer.residual(clean.join(sides.select("id", "people"), on="id"), keep), on="id"
     )
     checked = checked.with_columns(_side=pl.col("id").str.head(1), interaction_id=pl.col("id").str.slice(1))
-    joined = frame.drop("input_text", "output_text", "told")
-    for side, name in (("i", "input"), ("o", "output")):
-        joined = joined.join(
-            checked.filter(pl.col("_side") == side).select(
-                "interaction_id",
-                pl.col("text").alias(f"{name}_text"),
-                pl.col("n_replaced").alias(f"_n{side}"),
-                pl.col("residual").alias(f"_r{side}"),
-            ),
-            on="interaction_id",
-        )
-    return AnonymizedInteractions.shaped(
-        joined.with_columns(
-            n_replaced=pl.col("_ni") + pl.col("_no"),
-            residual=pl.col("_ri") + pl.col("_ro"),
-            anonymized_by=pl.lit(anonymizer.fingerprint),
-        )
+    inputs, outputs = (
+        checked.filter(pl.col("_side") == side).select("interaction_id", "text", "n_replaced", "residual")
+        for side in ("i", "o")
+    )
+    return inputs.join(outputs, on="interaction_id", suffix="_of_output").select(
+        "interaction_id",
+        input_text="text",
+        output_text="text_of_output",
+        n_replaced=pl.col("n_replaced") + pl.col("n_replaced_of_output"),
+        residual=pl.col("residual") + pl.col("residual_of_output"),
     )
 
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -195,9 +196,10 @@ class RuleEpisodes(EpisodeExtractor):
         if not self.config.topic_shifts:
             return [False] * ordered.height
         found: list[bool] = []
-        for (_,), part in ordered.group_by("session_id", maintain_order=True):
+        rows = ordered.select("session_id", "input_text", "output_text").rows()
+        for _, session in groupby(rows, key=lambda row: row[0]):
             # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
-            texts = [said or told for said, told in part.select("input_text", "output_text").rows()]
+            texts = [said or told for _, said, told in session]
             here = set(boundaries(texts))
             found += [place in here for place in range(len(texts))]
         return found

@@ -73,20 +73,21 @@ def gap_features(texts: Sequence[str], minutes: Sequence[float] | None = None) -
     words = [content(text) for text in texts]
     spread = Counter(key for bag in words for key in bag)
     n = len(texts)
+    weight = {key: math.log(1 + n / count) ** 2 for key, count in spread.items()}
+    bags: dict[tuple[int, int], tuple[Counter[int], float]] = {}
 
-    def similar(left: Counter[int], right: Counter[int]) -> float:
-        weight = {key: math.log(1 + n / spread[key]) for key in (*left, *right)}
-        dot = sum(left[key] * right[key] * weight[key] ** 2 for key in left if key in right)
-        size = math.sqrt(
-            sum((c * weight[k]) ** 2 for k, c in left.items()) * sum((c * weight[k]) ** 2 for k, c in right.items())
-        )
-        return dot / size if size else 0.0
+    def bag(start: int, end: int) -> tuple[Counter[int], float]:
+        """Return the words of some turns and their weighted length; windows overlap, so each is made once."""
+        place = max(start, 0), min(end, n)
+        if place not in bags:
+            total = words[place[0]] if place[1] - place[0] == 1 else sum(words[place[0] : place[1]], Counter())
+            bags[place] = total, math.sqrt(sum(count * count * weight[key] for key, count in total.items()))
+        return bags[place]
 
-    def bag(start: int, end: int) -> Counter[int]:
-        total: Counter[int] = Counter()
-        for part in words[max(start, 0) : end]:
-            total += part
-        return total
+    def similar(left: tuple[Counter[int], float], right: tuple[Counter[int], float]) -> float:
+        (few, one), (many, other) = sorted((left, right), key=lambda side: len(side[0]))
+        size = one * other
+        return sum(count * many[key] * weight[key] for key, count in few.items() if key in many) / size if size else 0.0
 
     rows = []
     seen: Counter[int] = Counter(words[0]) if n else Counter()
@@ -100,7 +101,7 @@ def gap_features(texts: Sequence[str], minutes: Sequence[float] | None = None) -
                 similar(bag(here - 2, here), bag(here, here + 2)),
                 similar(bag(here - 4, here), bag(here, here + 4)),
                 similar(bag(here, here + 1), bag(here + 1, here + 2)),
-                float(not set(bag(here - 3, here)) & set(words[here])),
+                float(bag(here - 3, here)[0].keys().isdisjoint(words[here])),
                 float(bool(CUES.search(text)) or bool(CUES.search(text.split(".")[-1]))),
                 float(bool(HOLDS.search(text))),
                 float("?" in text),

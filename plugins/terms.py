@@ -139,3 +139,18 @@ def traits(column: str = "text", role: str = "role") -> pl.Expr:
 def wanted_traits(question: str) -> Iterable[str]:
     """Return the traits that an answer to the question shows."""
     return [name for name, pattern in ASKED.items() if pattern.search(question)]
+
+
+SEVERAL = re.compile(
+    r"(?i)\b(?:what|which)\s+(?:\w+\s+){0,2}?(?!is\b|was\b|has\b|does\b|this\b)[a-z]{3,}(?<!ss)(?<!us)(?<!is)s\b"
+    r"|\bhow many|\bhow (?:often|much time)|\bboth\b|\bin what ways|\bwhat (?:are|were|have|has|do)\b|\bwhere has"
+    r"|\bwho (?:has|have)|\bthings\b|\bwhat kind"
+    r"|\bqué\s+(?:\w+\s+){0,2}?(?!es\b|más\b|tras\b|días?\b)[a-záéíóúñ]{3,}(?<!ués)s\b|\bcuáles\b|\bcu[áa]nt[oa]s\b|\bquiénes\b"
+    r"|\bamb[oa]s\b|\bcada cuánto|\bcosas\b|\bqué (?:tipo|clase) de"
+)
+"""Shapes of questions whose answer has several parts: plurals, counts, both."""
+
+
+def asks_for_several(question: str) -> bool:
+    """Return whether the answer to a question lies in several places, as its form shows: "what books has she read?"."""
+    return SEVERAL.search(question) is not None

@@ -137,6 +137,9 @@ class AnonymizedInteractions(Record):
     n_replaced = dy.Int64(min=0, description="Spans replaced in it")
     residual = dy.Int64(min=0, description="Spans the second look still found; above zero it is not exported")
     anonymized_by = dy.String(description="Fingerprint of the anonymizer")
+    made_from = dy.String(
+        nullable=True, description="Keyed hash of all it was made from: where it is the same, the row is not made again"
+    )
 
     @dy.rule()
     def week_is_a_monday(cls) -> pl.Expr:

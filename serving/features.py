@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from plugins.terms import BITS, asked_terms, term, wanted_traits
+from plugins.terms import BITS, asked_terms, asks_for_several, term, wanted_traits
 from serving.image import Image
 from serving.when import Moments, moments
 
@@ -35,6 +35,7 @@ class Asked:
         late_dim: Dimensions of the token vectors it is to have, 0 for none.
         vector: float32 (dim,), or None.
         pieces: float32 (pieces, dim) of its word pieces, or None.
+        several: Whether its answer lies in several messages.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Asked:
     vector: np.ndarray | None = None
     pieces: np.ndarray | None = None
     words: set[str] = field(default_factory=set)
+    several: bool = False
 
 
 def read(question: str, now: datetime) -> Asked:
@@ -57,6 +59,7 @@ def read(question: str, now: datetime) -> Asked:
         list(wanted_traits(question)),
         moments(question, now),
         words={word for word in words if word},
+        several=asks_for_several(question),
     )
 
 

@@ -1,8 +1,9 @@
 """The ranker: a weighted sum of the features, whose weights are data.
 
 `weights.json` holds three sets, learned by `benchmarks/learn.py`: with token vectors, with message vectors alone, and with words
-alone; and those set by hand for what LoCoMo cannot teach: what a user said counts more than what an assistant answered (in LoCoMo
-both are users), a fact is a key to its message, and recency, importance, use and emotion settle what is otherwise even.
+alone. Each is there once more for questions whose answer has several parts. A fourth set is made by hand, for what LoCoMo cannot
+teach: what a user said counts more than what an assistant answered (in LoCoMo both are users), a fact is a key to its message, and
+recency, importance, use and emotion settle what is otherwise even.
 """
 
 import json
@@ -53,7 +54,7 @@ REASONS = {
 
 @lru_cache(maxsize=1)
 def weights() -> dict[str, dict[str, float]]:
-    """Return the sets by name: late, semantic, words, by_hand."""
+    """Return the sets by name: late, semantic, words, each also with _several, and by_hand."""
     return json.loads(WEIGHTS.read_text(encoding="utf-8"))["weights"]
 
 
@@ -74,9 +75,14 @@ class Ranked:
         }
 
 
-def rank(found: dict[str, np.ndarray]) -> Ranked:
-    """Return scores of messages by their features; the set of weights is chosen by which features there are."""
-    learned = weights()["late" if "late" in found else "semantic" if "semantic" in found else "words"]
+def rank(found: dict[str, np.ndarray], *, several: bool = False) -> Ranked:
+    """Return scores of messages by their features; the set of weights is chosen by which features there are.
+
+    Args:
+        several: The answer lies in several messages: weights for which every one of them counted the same.
+    """
+    kind = "late" if "late" in found else "semantic" if "semantic" in found else "words"
+    learned = weights()[f"{kind}_several" if several else kind]
     chosen = {**learned, **weights()["by_hand"]}
     names = [name for name in chosen if name in found]
     shares = np.stack([chosen[name] * found[name] for name in names], axis=1)

@@ -203,7 +203,7 @@ class Recaller:
         scores = np.zeros(0)
         if len(image):
             self._by_hand(found, image, scope, emotion, moment)
-            ranked = rank(found)
+            ranked = rank(found, several=asked.several)
             scores = ranked.scores + standing(image, asked)
             scores = np.where(filters.mask(image.rows), scores, -np.inf)
             answer.withdrawn = image.rows.filter(image.withdrawn)["message_id"].to_list()

@@ -180,3 +180,42 @@ def test_anonymized_interactions_carry_keys_not_ids() -> None:
     assert "user-ana" not in dumped
     assert "Bilbao" not in dumped
     assert week["residual"].sum() == 0
+
+
+class Counting(PatternAnonymizer):
+    """Counts the texts it is asked to anonymize."""
+
+    seen = 0
+
+    def anonymize(self, texts: pl.DataFrame, keep, pseudonym) -> pl.DataFrame:
+        self.seen += texts.height
+        return super().anonymize(texts, keep, pseudonym)
+
+
+def test_an_unchanged_interaction_is_not_anonymized_again_and_the_result_is_the_same() -> None:
+    registry = PluginRegistry()
+    judges = [registry.create(k) for k in ("scorer", "emotion", "topics")]
+    rows = message_rows(12)
+    raw = raw_of(rows)
+    scored, counting = score_week(raw, *judges), Counting()
+    first = anonymize_week(scored, raw, counting, pseudonym)
+    whole = counting.seen
+    again = anonymize_week(scored, raw, counting, pseudonym, earlier=first)
+    assert counting.seen == whole
+    assert again.equals(first)
+    # What is new is made, what is gone is gone, and a name that is known now changes everything it stands in.
+    fewer = scored.head(scored.height - 1)
+    assert anonymize_week(fewer, raw, counting, pseudonym, earlier=first.tail(2)).equals(
+        anonymize_week(fewer, raw, PatternAnonymizer(), pseudonym)
+    )
+    named = raw.with_columns(
+        speaker_name=pl.when(pl.col("role") == "user").then(pl.lit("Bruma")).otherwise("speaker_name")
+    )
+    counting.seen = 0
+    changed = anonymize_week(scored, named, counting, pseudonym, earlier=first)
+    assert counting.seen == whole
+    assert changed.equals(anonymize_week(scored, named, PatternAnonymizer(), pseudonym))
+    # Another key makes other surrogates.
+    counting.seen = 0
+    anonymize_week(scored, raw, counting, lambda kind, value: pseudonym(kind, value + "'"), earlier=first)
+    assert counting.seen == whole

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plugins.decay import strength
 from plugins.minilm import MiniLMTokens
 from plugins.segmentation import boundaries
-from plugins.terms import BITS, asked_terms, term, term_lists, traits
+from plugins.terms import BITS, asked_terms, asks_for_several, term, term_lists, traits
 from serving.features import around, bm25, features, read, standardised
 from serving.image import PLAIN, Image, joined
 from serving.ranking import rank, weights
@@ -112,6 +112,34 @@ def test_weights_name_features_that_exist() -> None:
     made = features(found, asked)
     for name in ("late", "semantic", "words"):
         assert set(weights()[name]) <= set(made)
+        assert set(weights()[f"{name}_several"]) == set(weights()[name])
+
+
+@pytest.mark.parametrize(
+    ("question", "several"),
+    [
+        ("What books has Melanie read?", True),
+        ("How many children does she have?", True),
+        ("What do both of them like?", True),
+        ("¿Qué libros ha leído Ana?", True),
+        ("¿Cuántas hermanas tiene?", True),
+        ("Where does her sister live?", False),
+        ("What is her name?", False),
+        ("¿Dónde vive Jesús?", False),
+        ("¿Qué es un gas?", False),
+        ("", False),
+    ],
+)
+def test_a_question_for_several_things_is_told_by_its_form(question: str, several: bool) -> None:
+    assert asks_for_several(question) is several
+    assert read(question, START).several is several
+
+
+def test_several_things_are_ranked_by_weights_of_their_own() -> None:
+    found = features(image("I like tea.", "My sister lives in Lisbon."), read("What does she like?", START))
+    one, many = rank(found), rank(found, several=True)
+    assert one.names == many.names
+    assert not np.allclose(one.scores, many.scores)
 
 
 @pytest.mark.parametrize(
