@@ -176,6 +176,14 @@ class Memories:
             return Image.empty()
         return image_of(self.vectors.run(_concerned(opened[0], scope, ids, asked=asked)), vectors=False, pieces=0)
 
+    def owner_of(self, episode: str) -> str | None:
+        """Return the agent whose episode this is, None when there is none."""
+        opened = self.table("episode_embeddings")
+        if opened is None:
+            return None
+        found = self.vectors.run(_fetch(opened[0], f"episode_id = {quoted(episode)}", ["agent_id"]))
+        return str(found["agent_id"][0]) if len(found) else None
+
     def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
         """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
         opened = self.table("episode_embeddings") if ids else None

@@ -96,6 +96,16 @@ class MemoryClient(Installation):
         """Return affinity, moods, personas and what agents share."""
         return Worlds(self.store, self.settings.personas_dir)
 
+    def share(self, episode: str, *, by: str, with_agent: str) -> bool:
+        """Let another agent recall an episode of this one; return whether it was new.
+
+        Raises:
+            StoreError: the agent has no such episode: nobody shares what is another's.
+        """
+        if self.recaller.memories.owner_of(episode) != by:
+            raise StoreError(f"{by} has no such episode to share")
+        return self.worlds.share(episode, by=by, with_agent=with_agent)
+
     @cached_property
     def access(self) -> Access:
         """Return what counts recalls."""
