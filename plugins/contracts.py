@@ -5,91 +5,47 @@ Third-party plugins import this module, `plugins.hookspecs` and `records`, and n
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+
+from plugins.plugin import LLM, Plugin, PluginConfig, Remembers
+from plugins.training import Deployer, Evaluator, Exporter, Trainer, TrainJob
 
 if TYPE_CHECKING:
     import numpy as np
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
-
-
-class PluginConfig(BaseModel):
-    """Base of a plugin's configuration: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class LLM(Protocol):
-    """A language model behind an OpenAI-compatible server, as resources offer it to plugins."""
-
-    def complete_json(self, system: str, user: str, schema: Mapping[str, Any]) -> Any:
-        """Return the answer as an object of the JSON schema."""
-
-
-class Remembers(Protocol):
-    """What was computed before, under a fingerprint and the hash of an input, as the installation offers it to plugins."""
-
-    def get(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, bytes]:
-        """Return input hash to value for those that are known."""
-
-    def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
-        """Keep values."""
-
-
-class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstract methods
-    """Base of all plugins.
-
-    Attributes:
-        kind: One of `KINDS`, set by the base class of the kind.
-        name: How settings name it.
-        version: Part of the fingerprint: raise it when the output changes.
-    """
-
-    kind: ClassVar[str] = ""
-    name: ClassVar[str] = ""
-    version: ClassVar[str] = "1"
-    Config: ClassVar[type[PluginConfig]] = PluginConfig
-    prompt: ClassVar[str] = ""
-    """What it asks a language model; another prompt is another fingerprint."""
-
-    @property
-    def asks_llm(self) -> bool:
-        """Return whether it asks a language model: then the model decides the output, too."""
-        return bool(self.prompt)
-
-    def __init__(self, config: PluginConfig | None = None, *, llm: LLM | None = None) -> None:
-        self.config: Any = config or self.Config()
-        self.llm = llm
-        self.memo: Remembers | None = None
-
-    def files(self) -> Sequence[Path]:
-        """Return the model or data files whose content decides the output."""
-        return ()
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Return ``<name>/<version>/<8 hex>``: what was computed under another one is computed again."""
-        digest = blake2b(digest_size=4)
-        digest.update(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode())
-        digest.update(self.prompt.encode())
-        for path in self.files():
-            with path.open("rb") as handle:
-                while chunk := handle.read(1 << 20):
-                    digest.update(chunk)
-        return f"{self.name}/{self.version}/{digest.hexdigest()}"
-
+__all__ = [
+    "DEFAULTS",
+    "KINDS",
+    "LLM",
+    "Anonymizer",
+    "Consolidator",
+    "Deployer",
+    "Embedder",
+    "Emotion",
+    "EpisodeExtractor",
+    "Evaluator",
+    "Exporter",
+    "FactExtractor",
+    "Plugin",
+    "PluginConfig",
+    "Remembers",
+    "Scorer",
+    "Source",
+    "SourceBatch",
+    "SourceOptions",
+    "Spent",
+    "TokenEmbedder",
+    "Topics",
+    "TrainJob",
+    "Trainer",
+]
 
 # -- sources --------------------------------------------------------------------------------------------------------
 
@@ -300,68 +256,6 @@ class Consolidator(Plugin):
         """Return rows of ConsolidatedEpisodes for rows of Episodes."""
 
 
-# -- training -------------------------------------------------------------------------------------------------------
-
-
-class Exporter(Plugin):
-    """Writes samples in a format that trainers read."""
-
-    kind = "exporter"
-
-    @abstractmethod
-    def lines(self, samples: pl.DataFrame) -> Iterator[str]:
-        """Yield one line per sample; ``samples`` has a column messages with ChatML messages as JSON."""
-
-
-@dataclass(frozen=True)
-class TrainJob:
-    """One training: what on, from what, where to.
-
-    Attributes:
-        train: ChatML JSONL file.
-        held_out: ChatML JSONL file, may be empty.
-        output: Folder of the adapter; checkpoints and ``metrics.jsonl`` lie in it while it runs.
-        start_from: Adapter folder to continue from (layer 2 starts from layer 1), or None.
-    """
-
-    train: Path
-    held_out: Path
-    output: Path
-    start_from: Path | None = None
-
-
-class Trainer(Plugin):
-    """Trains a LoRA adapter."""
-
-    kind = "trainer"
-
-    @abstractmethod
-    def base(self) -> str:
-        """Return the base model's name and digest, without loading it."""
-
-    @abstractmethod
-    def train(self, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, Any]:
-        """Train, resuming from the last checkpoint in ``job.output``; return metrics (losses, steps, tokens).
-
-        Raises:
-            TrainingError: nothing to train on, the base cannot be loaded, or the loss is no number.
-        """
-
-
-class Deployer(Plugin):
-    """Puts an adapter where a server finds it."""
-
-    kind = "deployer"
-
-    @abstractmethod
-    def deploy(self, adapter: Path, target: Path, persona_id: str) -> Path:
-        """Return where the adapter now is; the switch from the one before is atomic."""
-
-    @abstractmethod
-    def withdraw(self, adapter: Path, target: Path, persona_id: str) -> None:
-        """Take the adapter away from where servers find it, with every copy of its weights; quiet when it is not there."""
-
-
 KINDS: dict[str, type[Plugin]] = {
     base.kind: base
     for base in (
@@ -377,6 +271,7 @@ KINDS: dict[str, type[Plugin]] = {
         Consolidator,
         Exporter,
         Trainer,
+        Evaluator,
         Deployer,
     )
 }
@@ -393,6 +288,7 @@ DEFAULTS: dict[str, str] = {
     "consolidator": "similar",
     "exporter": "chatml",
     "trainer": "peft",
+    "evaluator": "gate",
     "deployer": "folder",
 }
 """The plugin of each kind when settings name none; sources are chosen by file."""
