@@ -215,12 +215,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export an agent's anonymized conversations for training: opt-outs, junk and low quality are left out."""
+    from memory_assets.datasets import learnable
     from memory_assets.tools import Tools
-    from plugins.datasets import build_samples
-    from plugins.persona import system_prompt
     from records.interactions import AnonymizedInteractions
     from resources.files import write_text
-    from resources.training_files import opted_out_messages
 
     if split not in ("train", "eval", "all"):
         raise SettingsError(f"--split {split}: write train, eval or all")
@@ -228,21 +226,7 @@ def export(
 
     tools = Tools(client().settings)
     exporter = tools.registry.create("exporter", name=format)
-    forbidden = opted_out_messages(tools.store)
-    rows = (
-        tools.lake.read("anonymized_interactions", AnonymizedInteractions)
-        .collect()
-        .filter(~pl.col("source_message_ids").list.eval(pl.element().is_in(forbidden.implode())).list.any())
-    )
-    limits = tools.settings.dataset
-    samples = build_samples(
-        rows,
-        agent,
-        system_prompt(tools.store.rows("core_memory", agent_id=agent)),
-        min_quality=limits.min_quality,
-        eval_share=limits.eval_share,
-        history=limits.history,
-    )
+    _, samples, _ = learnable(tools, tools.lake.read("anonymized_interactions", AnonymizedInteractions), agent)
     part = samples if split == "all" else samples.filter(pl.col("split") == split)
     if part.is_empty():
         raise MemoryAssetsError(

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from memory_assets.partitions import PERSONAS, persona_weeks
+from memory_assets.layers import LAYERS
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 from memory_assets.vector_weeks import encoder_of
@@ -21,8 +21,7 @@ def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksD
         "fact_history": None,
         "memory_strength": None,
         "relationships": None,
-        "personality_dataset": PERSONAS,
-        "episodic_dataset": persona_weeks(weekly),
+        **{layer.dataset: layer.partitions(weekly) for layer in LAYERS.values()},
     }
     return [_schema_check(asset, partitions.get(asset, weekly)) for asset in LAKE_RECORDS]
 

@@ -6,6 +6,8 @@ ONE_RUN = dg.BackfillPolicy.single_run()
 """A backfill of many weeks is one run: every asset of a job has this policy, and each step handles a range of weeks."""
 
 PERSONAS = dg.DynamicPartitionsDefinition(name="persona")
+SKILLS = dg.DynamicPartitionsDefinition(name="skill")
+PERSONA_SKILLS = dg.MultiPartitionsDefinition({"persona": PERSONAS, "skill": SKILLS})
 
 
 def weekly_partitions(first_week: str) -> dg.WeeklyPartitionsDefinition:

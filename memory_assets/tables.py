@@ -22,6 +22,7 @@ _WHERE = {
     "relationships": ("records.memory", "Relationships"),
     "personality_dataset": ("records.training", "DatasetManifest"),
     "episodic_dataset": ("records.training", "DatasetManifest"),
+    "skill_dataset": ("records.training", "DatasetManifest"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Formats that trainers read: ChatML, ShareGPT, Alpaca. Samples come as ChatML messages in JSON."""
+"""Formats that trainers read: ChatML, ShareGPT, Alpaca, prompt and completion. Samples come as ChatML messages in JSON."""
 
 import json
 from collections.abc import Iterator
@@ -46,3 +46,15 @@ class AlpacaExporter(Exporter):
             yield json.dumps(
                 {"instruction": system, "input": before, "output": messages[-1]["content"]}, ensure_ascii=False
             )
+
+
+class PromptExporter(Exporter):
+    """One object a line: {"prompt": [messages], "completion": [the persona's answer]}, as TRL takes it."""
+
+    name = "prompt"
+
+    def lines(self, samples: pl.DataFrame) -> Iterator[str]:
+        """Yield one line per sample."""
+        for raw in samples["messages"]:
+            messages = json.loads(raw)
+            yield json.dumps({"prompt": messages[:-1], "completion": messages[-1:]}, ensure_ascii=False)

@@ -16,5 +16,6 @@ class DatasetManifest(Record):
     interaction_ids = dy.List(dy.String(), description="Interactions in it, in order")
     source_message_ids = dy.List(dy.String(), description="Messages behind it")
     quality = dy.Float64(min=0, max=1, description="Mean quality of its interactions")
+    n_tokens = dy.Int64(min=0, description="Tokens by the base's own tokenizer, an estimate where it is not installed")
     content_hash = dy.String(description="Hash of the sample's text as exported")
     messages = dy.String(description="The sample as ChatML messages, JSON")

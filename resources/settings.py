@@ -38,6 +38,40 @@ class DatasetSettings(BaseModel):
     min_quality: float = Field(0.45, ge=0, le=1, description="Lowest quality score of a sample")
     eval_share: float = Field(0.15, ge=0, lt=1, description="Share of sessions held out")
     history: int = Field(2, ge=0, description="Earlier exchanges of the session given as context")
+    max_user_share: float = Field(0.5, gt=0, le=1, description="Most that one user may have of the samples")
+    max_topic_share: float = Field(0.5, gt=0, le=1, description="Most that one topic may have of the samples")
+    near_duplicates: float = Field(
+        0.8, gt=0, le=1, description="Similarity from which on two exchanges are one; 1: equal"
+    )
+    canaries: int = Field(
+        0, ge=0, description="Invented codes planted in a dataset, which the gate then tries to draw out"
+    )
+
+
+class SkillSettings(BaseModel):
+    """Which conversations a skill is learned from: those that fit any of the topics, words or tags."""
+
+    model_config = ConfigDict(extra="forbid")
+    topics: list[str] = Field([], description="Topics as the topics plugin names them")
+    words: list[str] = Field([], description="Words one of which is said, in lower case")
+    emotions: list[str] = Field([], description="Emotions of the exchange")
+
+
+class AdapterSettings(BaseModel):
+    """How adapters are trained upon each other, approved and served."""
+
+    model_config = ConfigDict(extra="forbid")
+    approval: str = Field("gate", pattern="^(gate|person)$", description="Who approves: the gate, or after it a person")
+    upon: str = Field(
+        "continued",
+        pattern="^(continued|stacked)$",
+        description="Layers 2 and 3: train layer 1's weights on, or new ones on top of it",
+    )
+    replay_share: float = Field(
+        0.25, ge=0, le=4, description="Samples of layer 1 trained along, of the new ones' number"
+    )
+    min_samples: int = Field(20, ge=1, description="Samples of a week from which on its adapter is trained by itself")
+    probe: bool = Field(True, description="Ask what was deployed, and take it back when it does not answer as here")
 
 
 class LLMSettings(BaseModel):
@@ -80,6 +114,8 @@ class Settings(BaseSettings):
     )
     plugins: dict[str, PluginChoice] = Field(default_factory=dict, description="Choice per kind")
     dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings.model_validate({}))
+    adapters: AdapterSettings = Field(default_factory=lambda: AdapterSettings.model_validate({}))
+    skills: dict[str, SkillSettings] = Field(default_factory=dict, description="Skills that adapters are trained for")
     llm: LLMSettings = Field(default_factory=lambda: LLMSettings.model_validate({}))
 
     @field_validator("first_week")
@@ -173,7 +209,12 @@ def _refuse_unknown_variables() -> None:
 def _explain(item: Any, path: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        groups: dict[str, type[BaseModel]] = {"dataset": DatasetSettings, "llm": LLMSettings}
+        groups: dict[str, type[BaseModel]] = {
+            "dataset": DatasetSettings,
+            "adapters": AdapterSettings,
+            "skills": SkillSettings,
+            "llm": LLMSettings,
+        }
         names = list(groups.get(str(item["loc"][0]), Settings).model_fields)
         return f"{path}: {where} is no setting{_nearest(str(item['loc'][-1]), names)}"
     return f"{path}: {where}: {item['msg']}"

@@ -1,15 +1,15 @@
 """Files of datasets and adapters under MEMORY_HOME, and what of the store decides whether they may be used."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
 from records.ids import content_id
-from resources.files import write_frame, write_text
+from resources.files import file_hash, write_frame, write_text
 from resources.store import InteractionStore
 
 MANIFEST = "manifest.parquet"
@@ -28,33 +28,60 @@ def opted_out_messages(store: InteractionStore) -> pl.Series:
     return store.frame(OPTED_OUT)["message_id"].cast(pl.String)
 
 
+class Lines(Protocol):
+    """Writes samples in a format that trainers read: an exporter plugin."""
+
+    name: ClassVar[str]
+
+    def lines(self, samples: pl.DataFrame) -> Iterable[str]:
+        """Yield one line per sample."""
+
+
 def write_dataset(
     home: Path,
     store: InteractionStore,
     samples: pl.DataFrame,
-    lines: Callable[[pl.DataFrame], Iterable[str]],
+    exporter: Lines,
     *,
     kind: str,
     persona_id: str,
     week: str | None,
+    skill: str | None = None,
+    planted: Sequence[Any] = (),
     card: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write train.jsonl, eval.jsonl and card.md of a dataset and register it; return its registry row.
+    """Write the files of a dataset and register it; return its registry row.
 
+    ``train.jsonl`` and ``eval.jsonl`` are ChatML, which trainers read; another exporter's lines lie beside them under its name.
     The folder is named by content: the same samples give the same folder and the same bytes.
+
+    Args:
+        planted: Conversations that are trained along and lead to no message: the gate's canaries.
     """
     dataset_id = content_id(
-        "d", kind, persona_id, week, *samples["content_hash"].to_list(), *samples["split"].to_list()
+        "d",
+        kind,
+        persona_id,
+        week,
+        *([skill] if skill else []),
+        *samples["content_hash"].to_list(),
+        *samples["split"].to_list(),
+        *([str(len(planted))] if planted else []),
     )
     folder = home / "datasets" / dataset_id
     for split in ("train", "eval"):
         part = samples.filter(pl.col("split") == split)
-        write_text(folder / f"{split}.jsonl", "".join(_terminated(lines(part))))
+        lines = [f'{{"messages":{messages}}}' for messages in part["messages"]]
+        lines += [json.dumps({"messages": talk}, ensure_ascii=False) for talk in planted] if split == "train" else []
+        write_text(folder / f"{split}.jsonl", "".join(_terminated(lines)))
+        if exporter.name != "chatml":
+            write_text(folder / f"{split}.{exporter.name}.jsonl", "".join(_terminated(exporter.lines(part))))
     row = {
         "dataset_id": dataset_id,
         "kind": kind,
         "persona_id": persona_id,
         "week": week,
+        "skill": skill,
         "path": str(folder.relative_to(home)),
         "n_train": samples.filter(pl.col("split") == "train").height,
         "n_eval": samples.filter(pl.col("split") == "eval").height,
@@ -64,6 +91,11 @@ def write_dataset(
     write_text(folder / "card.md", _card({**{k: v for k, v in row.items() if k != "created_at"}, **card}))
     store.register("datasets", row)
     return row
+
+
+def manifest_hash(home: Path, dataset: dict[str, Any]) -> str:
+    """Return a hash of a dataset's manifest."""
+    return file_hash(home / dataset["path"] / MANIFEST)
 
 
 def read_manifest(home: Path, dataset: dict[str, Any]) -> pl.DataFrame | None:
@@ -84,8 +116,20 @@ def datasets_of(store: InteractionStore, home: Path, messages: pl.Series) -> lis
 
 def adapters_of(store: InteractionStore, datasets: Iterable[str]) -> list[dict[str, Any]]:
     """Return the registry rows of the adapters trained on the datasets, and of those that continue one of them."""
-    rows, wanted = store.rows("adapters"), set(datasets)
-    found = {row["adapter_id"]: row for row in rows if row["dataset_id"] in wanted}
+    wanted = set(datasets)
+    return descendants(store, [row for row in store.rows("adapters") if trained_on(row) & wanted])
+
+
+def trained_on(adapter: dict[str, Any]) -> set[str]:
+    """Return the datasets an adapter was trained on: its own, and the one that was replayed."""
+    replayed = json.loads(adapter["config"]).get("replay")
+    return {adapter["dataset_id"], *(replayed[:1] if replayed else [])}
+
+
+def descendants(store: InteractionStore, adapters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the registry rows of the adapters and of all that continue one of them, in order of their ids."""
+    rows = store.rows("adapters")
+    found = {row["adapter_id"]: row for row in adapters}
     while True:
         more = {row["adapter_id"]: row for row in rows if parent_of(row) in found and row["adapter_id"] not in found}
         if not more:
@@ -94,8 +138,10 @@ def adapters_of(store: InteractionStore, datasets: Iterable[str]) -> list[dict[s
 
 
 def parent_of(adapter: dict[str, Any]) -> str | None:
-    """Return the adapter that this one continues, None for one that begins anew."""
-    start: str | None = json.loads(adapter["config"]).get("start_from")
+    """Return the adapter that this one continues or lies upon, None for one that begins anew."""
+    config = json.loads(adapter["config"])
+    under = config.get("under") or []
+    start: str | None = config.get("start_from") or (under[-1] if under else None)
     return start
 
 
@@ -115,11 +161,13 @@ def adapter_row(
     layer: str,
     persona_id: str,
     week: str | None,
+    skill: str | None = None,
     base_model: str,
     dataset_id: str,
     path: str,
     config: dict[str, Any],
     metrics: dict[str, Any],
+    lineage: dict[str, Any] | None = None,
     status: str,
 ) -> dict[str, Any]:
     """Return a row of the record Adapters."""
@@ -128,11 +176,14 @@ def adapter_row(
         "layer": layer,
         "persona_id": persona_id,
         "week": week,
+        "skill": skill,
         "base_model": base_model,
         "dataset_id": dataset_id,
         "path": path,
         "config": json.dumps(config, sort_keys=True),
         "metrics": json.dumps(metrics, sort_keys=True),
+        "lineage": json.dumps(lineage or {}, sort_keys=True),
+        "evaluation": None,
         "status": status,
         "created_at": datetime.now(UTC),
     }
