@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from memory_assets.running import Step, materialize_weeks, train_persona
+from memory_assets.layers import Slot
+from memory_assets.running import Step, materialize_weeks, train_slot
 from memory_assets.tools import Tools
 from records.errors import SourceError
 from resources.settings import Settings
@@ -17,7 +18,7 @@ QUESTIONS = (
     ("sage", "What happened with Grace's dog?"),
     ("puerto-bruma", "Who saw the light at the lighthouse?"),
 )
-PERSONA = "lumi"
+PERSONA = "sage"
 
 
 @dataclass
@@ -52,7 +53,7 @@ def run_demo(settings: Settings, sample: Path, train: bool, step: Step) -> Repor
     step(0.05, "imported")
     materialize_weeks(settings, memory.store.weeks(), lambda done, note="": step(0.05 + 0.45 * done, note))
     trained = (
-        train_persona(settings, PERSONA, None, lambda done, note="": step(0.5 + 0.5 * done, "trained"))
+        train_slot(settings, Slot("personality", PERSONA), lambda done, note="": step(0.5 + 0.5 * done, "trained"))
         if train
         else None
     )
