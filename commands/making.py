@@ -17,17 +17,10 @@ def materialize(
         list[str] | None, typer.Option("--week", "-w", help="Monday of a week, YYYY-MM-DD; may be repeated.")
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Every week that holds messages.")] = False,
-    train: Annotated[
-        list[str] | None,
-        typer.Option("--train", help="Also train the personality adapter of this agent; may be repeated."),
-    ] = None,
-    train_week: Annotated[
-        str | None, typer.Option("--train-week", help="With --train: the episodic adapter of this week instead.")
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make memory: snapshot, scores, anonymization, embeddings, facts, episodes, analytics. Without options: the unsynced weeks."""
-    from memory_assets.running import materialize_weeks, train_persona
+    from memory_assets.running import materialize_weeks
     from records.weeks import parse_week
 
     memory = client()
@@ -50,7 +43,7 @@ def materialize(
     if chosen:
         with bar("materializing", as_json) as step:
             summary.update(materialize_weeks(memory.settings, chosen, step))
-    elif not train:
+    else:
         say(
             {"weeks": 0},
             as_json,
@@ -59,9 +52,6 @@ def materialize(
             else "nothing to do: the store holds no messages; import some first",
         )
         return
-    for persona in train or []:
-        with bar(f"training {persona}", as_json) as step:
-            summary.setdefault("trained", []).append(train_persona(memory.settings, persona, train_week, step))
     say(summary, as_json, "\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in summary.items()))
 
 

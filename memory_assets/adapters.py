@@ -1,8 +1,10 @@
-"""Adapters: LoRA weights trained on a persona's datasets, evaluated, registered, and deployed when they are better than the base.
+"""Adapters: LoRA weights trained on a persona's datasets, judged, registered, and served when they are better and still the persona.
 
-How weights are trained or deployed does not belong here: those are trainer and deployer plugins.
+How weights are trained, judged or served does not belong here: those are trainer, evaluator and deployer plugins. Training and judging
+happen in processes of their own, see `memory_assets.apart`.
 """
 
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -11,160 +13,136 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.apart import evaluate_apart, train_apart
 from memory_assets.consent import verify
-from memory_assets.datasets import persona_and_week
-from memory_assets.partitions import PERSONAS, persona_weeks
+from memory_assets.gate import evaluation_job, probe
+from memory_assets.layers import LAYERS, Layer, Slot
+from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from plugins.contracts import TrainJob
+from plugins.training import TrainJob
 from records.errors import TrainingError
 from records.ids import content_id
 
 POOL = "training"
+CODE = "2"
 
 
 def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Return the assets."""
+    """Return adapter, evaluation and deployment of every layer."""
+    return [asset for layer in LAYERS.values() for asset in _of_layer(layer, weekly)]
+
+
+def _of_layer(layer: Layer, weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    first = LAYERS["personality"]
+    shared: dict[str, Any] = {
+        "partitions_def": layer.partitions(weekly),
+        "group_name": "training",
+        "owners": ["team:training"],
+        "code_version": CODE,
+    }
 
     @dg.asset(
-        partitions_def=PERSONAS,
-        group_name="training",
+        name=layer.adapter,
         kinds={"pytorch", "huggingface"},
         pool=POOL,
-        owners=["team:training"],
-        code_version="1",
+        deps=[layer.dataset] if layer is first else [layer.dataset, first.adapter],
+        description=DESCRIPTIONS[layer.name],
+        **shared,
     )
-    def personality_adapter(
-        context: dg.AssetExecutionContext, personality_dataset: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-    ) -> dg.MaterializeResult:
-        """Layer 1: the persona's static adapter; training resumes where a killed run stopped."""
-        return make_adapter(context, tools, personality_dataset.collect(), "personality", context.partition_key, None)
+    def adapter(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
+        return make_adapter(context, tools, layer.slot(context))
 
     @dg.asset(
-        partitions_def=persona_weeks(weekly),
-        group_name="training",
-        kinds={"pytorch", "huggingface"},
+        name=layer.evaluation,
+        kinds={"pytorch"},
         pool=POOL,
-        owners=["team:training"],
-        code_version="1",
-        deps=[personality_adapter],
+        deps=[layer.adapter],
+        check_specs=[dg.AssetCheckSpec("gate", asset=layer.evaluation, blocking=True)],
+        description="The gate: the adapter beside its base on the same prompts; one that does not pass is not served.",
+        **shared,
     )
-    def episodic_adapter(
-        context: dg.AssetExecutionContext, episodic_dataset: pl.LazyFrame, tools: dg.ResourceParam[Tools]
-    ) -> dg.MaterializeResult:
-        """Layer 2: one week's adapter, continued from the persona's layer 1 if there is one."""
-        persona, week = persona_and_week(context)
-        return make_adapter(context, tools, episodic_dataset.collect(), "episodic", persona, week)
+    def evaluation(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
+        return evaluate(tools, layer.slot(context), layer.evaluation)
 
     @dg.asset(
-        partitions_def=PERSONAS,
-        group_name="training",
+        name=layer.deployed,
         kinds={"python"},
-        owners=["team:training"],
-        code_version="1",
-        deps=[personality_adapter],
-        check_specs=[dg.AssetCheckSpec("better_than_base", asset="adapter_evaluation", blocking=True)],
+        deps=[layer.evaluation],
+        description="The approved adapter where a server finds it, asked once and taken back if it answers otherwise than here.",
+        **shared,
     )
-    def adapter_evaluation(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
-        """The gate of layer 1: on held-out sessions the adapter's loss is below the base's, or it is not approved."""
-        row = newest_adapter(tools, "personality", context.partition_key)
-        metrics = json.loads(row["metrics"])
-        base, own = metrics.get("eval_loss_base"), metrics.get("eval_loss")
-        passed = base is not None and own is not None and own < base
-        if row["status"] in ("candidate", "approved"):
-            tools.store.set_status(row["adapter_id"], "approved" if passed else "candidate")
-        reason = "no held-out sample" if base is None else f"held-out loss {own:.3f}, base {base:.3f}"
-        values = {"adapter_id": row["adapter_id"], "reason": reason}
-        return dg.MaterializeResult(
-            metadata=values,
-            check_results=[dg.AssetCheckResult(check_name="better_than_base", passed=bool(passed), metadata=values)],
-        )
+    def deployed(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
+        return deploy(tools, layer.slot(context))
 
-    @dg.asset(
-        partitions_def=PERSONAS,
-        group_name="training",
-        kinds={"python"},
-        owners=["team:training"],
-        code_version="1",
-        deps=[adapter_evaluation],
-    )
-    def deployed_adapter(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
-        """The approved adapter where a server finds it; the one before stays beside it and is retired in the registry."""
-        row = newest_adapter(tools, "personality", context.partition_key)
-        if row["status"] not in ("approved", "deployed"):
-            raise dg.Failure(
-                f"the adapter is {row['status']}, only an approved one is deployed: see adapter_evaluation"
-            )
-        home = tools.settings.home
-        link = tools.plugin("deployer").deploy(home / row["path"] / "adapter", home / "deployed", context.partition_key)
-        tools.store.set_status(row["adapter_id"], "deployed")
-        return dg.MaterializeResult(
-            metadata={"adapter_id": row["adapter_id"], "path": dg.MetadataValue.path(str(link.relative_to(home)))}
-        )
-
-    return [personality_adapter, episodic_adapter, adapter_evaluation, deployed_adapter]
+    return [adapter, evaluation, deployed]
 
 
-def newest_adapter(tools: Tools, layer: str, persona: str) -> dict[str, Any]:
-    """Return the registry row of the newest adapter of a persona.
+DESCRIPTIONS = {
+    "personality": "Layer 1: the persona's own adapter; training resumes where a killed run stopped.",
+    "episodic": "Layer 2: one week's adapter, upon the persona's layer 1, with some of layer 1's samples against forgetting.",
+    "skill": "Layer 3: a skill's adapter, trained when asked for, upon the persona's layer 1.",
+}
+
+
+def newest_adapter(tools: Tools, slot: Slot) -> dict[str, Any]:
+    """Return the registry row of the newest adapter of a slot that may be used.
 
     Raises:
         TrainingError: there is none.
     """
-    rows = tools.store.rows("adapters", layer=layer, persona_id=persona)
+    row = tools.adapter_book.newest(slot.layer, slot.persona, week=slot.week, skill=slot.skill)
+    if row is None:
+        raise TrainingError(f"no {slot.layer} adapter of {slot.persona} is there: materialize it first")
+    return row
+
+
+def newest_dataset(tools: Tools, slot: Slot) -> dict[str, Any]:
+    """Return the registry row of the newest dataset of a slot.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    rows = [
+        row
+        for row in tools.store.rows("datasets", kind=slot.layer, persona_id=slot.persona)
+        if row["week"] == slot.week and row["skill"] == slot.skill
+    ]
     if not rows:
-        raise TrainingError(f"no {layer} adapter of {persona} is registered: materialize it first")
+        raise TrainingError(f"no {slot.layer} dataset of {slot.persona} is registered: materialize it first")
     return max(rows, key=lambda row: row["created_at"])
 
 
-def make_adapter(
-    context: dg.AssetExecutionContext, tools: Tools, manifest: pl.DataFrame, layer: str, persona: str, week: str | None
-) -> dg.MaterializeResult:
+def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) -> dg.MaterializeResult:
     """Train an adapter, or find that this one was trained already; register it and report its losses."""
-    from resources.training_files import adapter_row
-
-    trainer = tools.plugin("trainer")
-    datasets = [row for row in tools.store.rows("datasets", kind=layer, persona_id=persona) if row["week"] == week]
-    if not datasets:
-        raise TrainingError(f"no {layer} dataset of {persona} is registered: materialize it first")
-    dataset = max(datasets, key=lambda row: row["created_at"])
-    verify(tools, manifest)
-    start = start_from(tools, persona) if layer == "episodic" else None
+    trainer, settings = tools.plugin("trainer"), tools.settings
+    dataset = newest_dataset(tools, slot)
+    asset = LAYERS[slot.layer].dataset
+    verify(tools, tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect())
+    below = tools.adapter_book.newest("personality", slot.persona) if slot.layer != "personality" else None
+    job, config = _job(tools, trainer, dataset, below)
     adapter_id = content_id(
-        "a", dataset["dataset_id"], trainer.fingerprint, trainer.base(), start and start["adapter_id"]
+        "a",
+        dataset["dataset_id"],
+        trainer.fingerprint,
+        trainer.base(),
+        *(json.dumps(config[name]) for name in ("start_from", "under", "replay") if config[name]),
     )
-    home, path = tools.settings.home, Path("adapters") / adapter_id
-    known = [row for row in tools.store.rows("adapters", adapter_id=adapter_id) if (home / path / "adapter").is_dir()]
+    path = Path("adapters") / adapter_id
+    known = [
+        row
+        for row in tools.store.rows("adapters", adapter_id=adapter_id)
+        if (settings.home / path / "adapter").is_dir() and row["status"] != "quarantined"
+    ]
     if known:
         metrics = json.loads(known[0]["metrics"])
     else:
-        job = TrainJob(
-            train=home / dataset["path"] / "train.jsonl",
-            held_out=home / dataset["path"] / "eval.jsonl",
-            output=home / path,
-            start_from=home / start["path"] / "adapter" if start else None,
+        job = TrainJob(**{**job.__dict__, "output": settings.home / path})
+        metrics = train_apart(
+            settings, job, lambda row: context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
         )
-        metrics = trainer.train(
-            job, lambda row: context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
-        )
-        tools.store.register(
-            "adapters",
-            adapter_row(
-                adapter_id,
-                layer=layer,
-                persona_id=persona,
-                week=week,
-                base_model=trainer.base(),
-                dataset_id=dataset["dataset_id"],
-                path=str(path),
-                config=trainer.config.model_dump(mode="json") | {"start_from": start and start["adapter_id"]},
-                metrics=metrics,
-                status="candidate",
-            ),
-        )
-    if layer == "personality":
-        tools.receipt_book.fulfil(persona=persona)
-    curve = loss_curve(home / path / "metrics.jsonl")
-    plain = {key: value for key, value in metrics.items() if value is not None}
+        tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
+    if slot.layer == "personality":
+        tools.receipt_book.fulfil(persona=slot.persona)
     return dg.MaterializeResult(
         metadata={
             "adapter_id": adapter_id,
@@ -172,25 +150,132 @@ def make_adapter(
             "base": trainer.base(),
             "trained_now": not known,
             "path": dg.MetadataValue.path(str(path)),
-            **plain,
-            **curve,
+            **{key: value for key, value in metrics.items() if value is not None},
+            **loss_curve(settings.home / path / "metrics.jsonl"),
         }
     )
 
 
-def start_from(tools: Tools, persona: str) -> dict[str, Any] | None:
-    """Return the layer-1 adapter that layer 2 continues, the newest that is not quarantined."""
-    rows = [
-        row
-        for row in tools.store.rows("adapters", layer="personality", persona_id=persona)
-        if row["status"] != "quarantined" and (tools.settings.home / row["path"] / "adapter").is_dir()
-    ]
-    return max(rows, key=lambda row: row["created_at"]) if rows else None
+def _job(
+    tools: Tools, trainer: Any, dataset: dict[str, Any], below: dict[str, Any] | None
+) -> tuple[TrainJob, dict[str, Any]]:
+    """Return the training of a dataset upon the adapter below it, and what of it the registry keeps."""
+    home, given = tools.settings.home, tools.settings.adapters
+    config = {**trainer.config.model_dump(mode="json"), "start_from": None, "under": [], "replay": None}
+    files = home / dataset["path"]
+    if below is None:
+        return TrainJob(files / "train.jsonl", files / "eval.jsonl", home), config
+    continued = given.upon == "continued"
+    config |= {"start_from": below["adapter_id"]} if continued else {"under": [below["adapter_id"]]}
+    weights = tools.adapter_book.weights(below)
+    earlier = tools.store.rows("datasets", dataset_id=below["dataset_id"])
+    replay = home / earlier[0]["path"] / "train.jsonl" if earlier and given.replay_share else None
+    if replay is not None and replay.exists():
+        config["replay"] = [below["dataset_id"], given.replay_share]
+    return (
+        TrainJob(
+            files / "train.jsonl",
+            files / "eval.jsonl",
+            home,
+            start_from=weights if continued else None,
+            under=() if continued else (weights,),
+            replay=replay,
+            replay_share=given.replay_share,
+        ),
+        config,
+    )
+
+
+def _row(
+    tools: Tools,
+    adapter_id: str,
+    slot: Slot,
+    dataset: dict[str, Any],
+    path: Path,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    from resources.training_files import adapter_row, manifest_hash
+
+    trainer = tools.plugin("trainer")
+    return adapter_row(
+        adapter_id,
+        layer=slot.layer,
+        persona_id=slot.persona,
+        week=slot.week,
+        skill=slot.skill,
+        base_model=trainer.base(),
+        dataset_id=dataset["dataset_id"],
+        path=str(path),
+        config=config,
+        metrics=metrics,
+        lineage={
+            "manifest": manifest_hash(tools.settings.home, dataset),
+            "trainer": trainer.fingerprint,
+            "code": f"memory-assets {importlib.metadata.version('memory-assets')}, {LAYERS[slot.layer].adapter} {CODE}",
+            "licence_of_the_base": trainer.licence(),
+        },
+        status="candidate",
+    )
+
+
+def evaluate(tools: Tools, slot: Slot, asset: str) -> dg.MaterializeResult:
+    """Judge the newest adapter of a slot; write down what was found and whether it is approved."""
+    row = newest_adapter(tools, slot)
+    found = evaluate_apart(tools.settings, evaluation_job(tools, row))
+    verdicts = found["verdicts"]
+    reasons = [verdict["name"] for verdict in verdicts if not verdict["passed"]]
+    passed = bool(verdicts) and not reasons
+    status = tools.adapter_book.evaluated(
+        row["adapter_id"], {"passed": passed, "reasons": reasons, **found}, passed=passed
+    )
+    table = pl.DataFrame(
+        verdicts,
+        schema={"name": pl.String, "value": pl.Float64, "base": pl.Float64, "bound": pl.String, "passed": pl.Boolean},
+    )
+    values: dict[str, Any] = {
+        "adapter_id": row["adapter_id"],
+        "status": status,
+        "failed": ", ".join(reasons) or "nothing",
+        "verdicts": reports.table(table),
+        **found["numbers"],
+    }
+    for verdict in verdicts:
+        if verdict["value"] is not None:
+            values[verdict["name"]] = verdict["value"]
+            if verdict["base"] is not None:
+                values[f"{verdict['name']}_base"] = verdict["base"]
+    return dg.MaterializeResult(
+        metadata=values, check_results=[dg.AssetCheckResult(check_name="gate", passed=passed, metadata=values)]
+    )
+
+
+def deploy(tools: Tools, slot: Slot) -> dg.MaterializeResult:
+    """Serve the newest adapter of a slot, if it is approved; a failing probe brings back what was served before."""
+    row = newest_adapter(tools, slot)
+    if row["status"] == "candidate" and tools.settings.adapters.approval == "person":
+        raise dg.Failure(
+            "a person is to approve this adapter: `memory promote`", metadata={"adapter_id": row["adapter_id"]}
+        )
+    if row["status"] not in ("approved", "deployed"):
+        raise dg.Failure(f"the adapter is {row['status']}, only an approved one is deployed: see its evaluation")
+    wanted = probe(tools) if tools.settings.adapters.probe else None
+    made = tools.adapter_book.promote(row["adapter_id"], wanted)
+    found = json.loads(made["probe"]) if made["probe"] else {}
+    return dg.MaterializeResult(
+        metadata={
+            "adapter_id": row["adapter_id"],
+            "target": made["target"],
+            "path": made["place"],
+            "tag": tools.adapter_book.deployment(row, serving=False).tag,
+            **{f"probe_{key}": value for key, value in found.items() if isinstance(value, int | float)},
+        }
+    )
 
 
 def loss_curve(path: Path) -> dict[str, Any]:
     """Return the curve of training and held-out loss as a picture and a table."""
-    from plugins.trainer_peft import read_metrics
+    from plugins.progress import read_metrics
 
     rows = read_metrics(path)
     points = [

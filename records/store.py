@@ -112,9 +112,10 @@ class Datasets(Record):
     """Registry of exported datasets."""
 
     dataset_id = dy.String(primary_key=True, description="Content id over its samples")
-    kind = dy.String(check=one_of(("personality", "episodic", "skill")), description="personality or episodic")
+    kind = dy.String(check=one_of(("personality", "episodic", "skill")), description="personality, episodic or skill")
     persona_id = dy.String(description="Persona")
     week = dy.String(nullable=True, description="Monday of its week, episodic ones only")
+    skill = dy.String(nullable=True, description="Name of its skill, skill ones only")
     path = dy.String(description="Folder, relative to MEMORY_HOME")
     n_train = dy.Int64(min=0, description="Samples to train on")
     n_eval = dy.Int64(min=0, description="Samples held out")
@@ -128,15 +129,35 @@ class Adapters(Record):
     layer = dy.String(check=one_of(("personality", "episodic", "skill")), description="Layer 1, 2 or 3")
     persona_id = dy.String(description="Persona")
     week = dy.String(nullable=True, description="Monday of its week, episodic ones only")
+    skill = dy.String(nullable=True, description="Name of its skill, skill ones only")
     base_model = dy.String(description="Base model and its digest")
     dataset_id = dy.String(description="Dataset it was trained on")
     path = dy.String(description="Folder, relative to MEMORY_HOME")
     config = dy.String(description="Trainer configuration, JSON")
-    metrics = dy.String(description="Losses and evaluation, JSON")
+    metrics = dy.String(description="Losses and speed of the training, JSON")
+    lineage = dy.String(
+        nullable=True, description="Hash of the manifest, versions of the code and of the trainer, JSON"
+    )
+    evaluation = dy.String(nullable=True, description="What the gate found, JSON; null: not evaluated")
     status = dy.String(
         check=one_of(ADAPTER_STATUSES), description="candidate, approved, deployed, quarantined, retired"
     )
     created_at = dy.Datetime(**UTC_TIME, description="When")
+
+
+class Deployments(Record):
+    """What was served from when to when: one adapter at a time for a persona, target, layer and skill."""
+
+    deployment_id = dy.String(primary_key=True, description="Content id over adapter, target and time")
+    persona_id = dy.String(description="Persona")
+    target = dy.String(description="Deployer plugin")
+    layer = dy.String(check=one_of(("personality", "episodic", "skill")), description="Layer 1, 2 or 3")
+    skill = dy.String(nullable=True, description="Name of its skill, skill ones only")
+    adapter_id = dy.String(description="Adapter")
+    place = dy.String(description="Where servers find it, as the deployer says")
+    probe = dy.String(nullable=True, description="How the endpoint's answers compared with the local adapter's, JSON")
+    deployed_at = dy.Datetime(**UTC_TIME, description="Since when")
+    withdrawn_at = dy.Datetime(**UTC_TIME, nullable=True, description="Until when; null: still")
 
 
 class Recalled(Record):
@@ -207,6 +228,7 @@ STORE_TABLES: tuple[type[Record], ...] = (
     Receipts,
     Datasets,
     Adapters,
+    Deployments,
     Recalled,
     Affinity,
     Moods,

@@ -24,7 +24,7 @@ from resources.vector_erasure import erase
 from serving.capture import Erased
 from serving.leaks import Leaks, needles_of, search, without_shared
 from serving.receipts import ANALYTICS_AGAIN, Work, train_again, week_again
-from serving.trace import LAKE_TABLES, quarantine_adapters
+from serving.trace import LAKE_TABLES
 
 if TYPE_CHECKING:
     from serving.installation import Installation
@@ -220,7 +220,7 @@ class Erasure:
     def _from_training(self, work: Work, done: Forgotten) -> None:
         """Remove the files of datasets that hold the messages, and the weights of every adapter trained on them."""
         home = self.of.settings.home
-        done.quarantined = quarantine_adapters(self.of, adapters_of(self.store, work.datasets), erase=True)
+        done.quarantined = self.of.adapter_book.quarantine(adapters_of(self.store, work.datasets), erase=True)
         for row in self.store.rows("datasets"):
             if row["dataset_id"] in work.datasets:
                 shutil.rmtree(home / row["path"], ignore_errors=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resources.vectors import VectorStore
     from resources.versions import Versions
     from resources.warehouse import Warehouse
+    from serving.adapters import AdapterBook
     from serving.receipts import Receipts
 
 
@@ -92,6 +93,13 @@ class Installation:
         from serving.receipts import Receipts
 
         return Receipts(self.store, self.keys)
+
+    @cached_property
+    def adapter_book(self) -> AdapterBook:
+        """Return the registry of adapters and of what is served."""
+        from serving.adapters import AdapterBook
+
+        return AdapterBook(self)
 
     @cached_property
     def vault(self) -> Vault | None:

@@ -1,9 +1,7 @@
 """Trace: from a message to every row, dataset and adapter made from it, and from an adapter back to every message behind it."""
 
-import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -11,7 +9,7 @@ from records.errors import StoreError
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts
 from records.training import DatasetManifest
-from resources.training_files import adapters_of, datasets_of, parent_of, read_manifest
+from resources.training_files import adapters_of, datasets_of, parent_of, read_manifest, trained_on
 
 if TYPE_CHECKING:
     from serving.installation import Installation
@@ -26,6 +24,7 @@ LAKE_TABLES = {
     "consolidated_episodes": ConsolidatedEpisodes,
     "personality_dataset": DatasetManifest,
     "episodic_dataset": DatasetManifest,
+    "skill_dataset": DatasetManifest,
 }
 
 EMBEDDED = {"message_embeddings": "raw_interactions", "fact_embeddings": "facts", "episode_embeddings": "episodes"}
@@ -112,7 +111,7 @@ def trace_adapter(installation: "Installation", adapter_id: str) -> AdapterTrace
         found.continues.append(parent)
         chain.append(adapters[parent])
         parent = parent_of(adapters[parent])
-    found.datasets = list(dict.fromkeys(link["dataset_id"] for link in chain))
+    found.datasets = list(dict.fromkeys(key for link in chain for key in sorted(trained_on(link))))
     messages: set[str] = set()
     for dataset in store.rows("datasets"):
         if dataset["dataset_id"] not in found.datasets:
@@ -130,23 +129,4 @@ def trace_adapter(installation: "Installation", adapter_id: str) -> AdapterTrace
 def quarantine(installation: "Installation", messages: pl.Series) -> list[str]:
     """Quarantine and undeploy every adapter that was trained on one of the messages; return which."""
     datasets = datasets_of(installation.store, installation.settings.home, messages)
-    return quarantine_adapters(installation, adapters_of(installation.store, datasets), erase=False)
-
-
-def quarantine_adapters(installation: "Installation", adapters: Iterable[dict[str, Any]], *, erase: bool) -> list[str]:
-    """Quarantine adapters and take them away from where servers find them; return which.
-
-    Args:
-        erase: Also remove their weights.
-    """
-    home, found = installation.settings.home, []
-    for adapter in adapters:
-        if adapter["status"] == "deployed":
-            weights = home / adapter["path"] / "adapter"
-            installation.plugin("deployer").withdraw(weights, home / "deployed", adapter["persona_id"])
-        if erase:
-            shutil.rmtree(home / adapter["path"], ignore_errors=True)
-        if adapter["status"] != "quarantined":
-            installation.store.set_status(adapter["adapter_id"], "quarantined")
-        found.append(adapter["adapter_id"])
-    return found
+    return installation.adapter_book.quarantine(adapters_of(installation.store, datasets), erase=False)

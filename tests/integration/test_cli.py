@@ -80,7 +80,7 @@ def test_from_import_to_export(memory, tmp_path: Path) -> None:
         (["materialize", "--week", "2025-09-02"], "Tuesday"),
         (["materialize", "--week", "2019-01-07"], "before the first week"),
         (["materialize", "--week", "2025-09-01", "--all"], "exclude each other"),
-        (["materialize", "--train", "nobody"], "no agent 'nobody'"),
+        (["train", "personality", "nobody"], "no agent 'nobody'"),
         (["sql", "select 1"], "does not exist yet"),
         (["export", "/tmp/x.jsonl", "--agent", "nobody"], "nothing to export"),
         (["trace", "m_none"], "no such message"),

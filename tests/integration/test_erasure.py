@@ -117,7 +117,8 @@ def trained(settings: Settings) -> str:
     row = adapter_row("ad_1", layer="personality", persona_id="lumi", week=None, base_model="b", dataset_id=dataset, path="adapters/ad_1",
                       config={}, metrics={}, status="deployed")  # fmt: skip
     tools.store.register("adapters", row)
-    tools.plugin("deployer").deploy(weights, settings.home / "deployed", "lumi")
+    tools.adapter_book.evaluated("ad_1", {"passed": True, "reasons": []}, passed=True)
+    tools.adapter_book.promote("ad_1")
     return dataset
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from memory_assets.sensors import retraining
 from memory_assets.tools import Tools
+from plugins.exporters import ChatMLExporter
 from records.errors import StoreError
 from resources.training_files import adapter_row, adapters_of, write_dataset
 from serving.client import MemoryClient
@@ -27,6 +28,7 @@ def sample(number: int, messages: list[str]) -> dict:
         "source_message_ids": messages,
         "quality": 0.9,
         "content_hash": f"h{number}-{'-'.join(messages)}",
+        "n_tokens": 3,
         "messages": "[]",
     }
 
@@ -36,7 +38,7 @@ def train(client: MemoryClient, persona: str, samples: list[list[str]], start_fr
     home, store = client.settings.home, client.store
     frame = pl.DataFrame([sample(n, messages) for n, messages in enumerate(samples)])
     dataset = write_dataset(
-        home, store, frame, lambda part: part["messages"], kind="personality", persona_id=persona, week=None, card={}
+        home, store, frame, ChatMLExporter(), kind="personality", persona_id=persona, week=None, card={}
     )
     adapter = f"ad-{len(store.rows('adapters'))}"
     store.register(
@@ -47,7 +49,8 @@ def train(client: MemoryClient, persona: str, samples: list[list[str]], start_fr
     weights = home / f"adapters/{adapter}/adapter"
     weights.mkdir(parents=True)
     (weights / "w").write_text("weights")
-    client.plugin("deployer").deploy(weights, home / "deployed", persona)
+    client.adapter_book.evaluated(adapter, {"passed": True, "reasons": []}, passed=True)
+    client.adapter_book.promote(adapter)
     return adapter
 
 
@@ -90,8 +93,8 @@ def test_an_opt_out_quarantines_what_was_trained_before_and_what_continues_it(ma
     statuses = {row["adapter_id"]: row["status"] for row in client.store.rows("adapters")}
     assert statuses == {first: "quarantined", second: "quarantined", other: "deployed"}
     deployed = client.settings.home / "deployed"
-    assert not (deployed / "lumi/current").exists()
-    assert (deployed / "sage/current/w").read_text() == "weights"
+    assert not (deployed / "lumi/personality/current").exists()
+    assert (deployed / "sage/personality/current/w").read_text() == "weights"
     assert (client.settings.home / f"adapters/{first}/adapter/w").exists()  # kept, but served nowhere
     assert client.opt_out(user="nobody") == 0
     with pytest.raises(StoreError, match="no adapter of this id"):
