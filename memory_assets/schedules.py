@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from memory_assets.tools import Tools
+from records.ids import text_hash
 from records.weeks import week_of
 
 
@@ -28,7 +29,34 @@ def build(jobs: dict[str, Any]) -> list[dg.ScheduleDefinition]:
             for week in weeks_due(now, tools.sync.unsynced_weeks())
         ]
 
-    return [weekly_build_schedule]
+    @dg.schedule(
+        job=jobs["train_personality"],
+        cron_schedule="15 5 * * 1",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Mondays 05:15 UTC: layer 1 of every persona that has said something new which may be learned.",
+    )
+    def personality_schedule(
+        context: dg.ScheduleEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        return changed_personas(set(context.instance.get_dynamic_partitions("persona")), tools)
+
+    return [weekly_build_schedule, personality_schedule]
+
+
+def changed_personas(known: set[str], tools: Tools) -> list[dg.RunRequest] | dg.SkipReason:
+    """Return a run per persona whose weeks are not those of its last training: nothing that has not changed is trained again."""
+    from memory_assets.learning import learnable_by_week
+
+    weeks: dict[str, list[str]] = {}
+    for persona, week, samples, digest in learnable_by_week(tools):
+        if persona in known and samples:
+            weeks.setdefault(persona, []).append(f"{week}:{digest}")
+    requests = [
+        dg.RunRequest(run_key=f"{persona}:{text_hash(' '.join(sorted(said)))}", partition_key=persona)
+        for persona, said in sorted(weeks.items())
+    ]
+    return requests or dg.SkipReason("no persona has said anything that may be learned")
 
 
 def weeks_due(now: datetime, unsynced: list[str]) -> list[str]:

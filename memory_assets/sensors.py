@@ -3,12 +3,14 @@
 The count and the watermark come from the store; how messages are marked does not belong here: see `memory_assets.sync`.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from memory_assets.partitions import PERSONAS
 from memory_assets.tools import Tools
+from records.weeks import week_of
 
 MAX_ATTEMPTS = 3
 """Runs per week and watermark; a message that arrives later starts anew."""
@@ -53,7 +55,40 @@ def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         return retraining(context.instance, tools)
 
-    return [unsynced_messages_sensor, persona_sensor, retraining_sensor]
+    @dg.sensor(
+        job=jobs["train_episodic"],
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Trains a persona's episodic adapter of a week that has ended, once it holds enough that may be learned.",
+    )
+    def episodic_sensor(
+        context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]
+    ) -> dg.SensorResult | dg.SkipReason:
+        return episodic(context.instance, tools, datetime.now(UTC))
+
+    return [unsynced_messages_sensor, persona_sensor, retraining_sensor, episodic_sensor]
+
+
+def episodic(instance: dg.DagsterInstance, tools: Tools, now: datetime) -> dg.SensorResult | dg.SkipReason:
+    """Return one run per persona and ended week with enough samples; the same content of a week is asked for once.
+
+    The dataset's blocking check stands between the run's first step and its training.
+    """
+    from memory_assets.learning import learnable_by_week
+
+    known, running = set(instance.get_dynamic_partitions("persona")), week_of(now)
+    least, requests, notes = tools.settings.adapters.min_samples, [], []
+    for persona, week, samples, digest in learnable_by_week(tools):
+        if persona not in known or week >= running or samples < least:
+            continue
+        if tools.adapter_book.newest("personality", persona) is None:
+            notes.append(f"{week}: a persona has no layer 1 yet")
+            continue
+        key = dg.MultiPartitionKey({"persona": persona, "week": week})
+        requests.append(dg.RunRequest(run_key=f"{key}:{digest}", partition_key=key))
+    if not requests:
+        return dg.SkipReason("; ".join(sorted(set(notes))) or f"no ended week of a persona has {least} samples")
+    return dg.SensorResult(run_requests=requests)
 
 
 def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:
