@@ -186,6 +186,19 @@ def _known(conversation: Conversation) -> Conversation:
     return conversation
 
 
+def convai(path: Path) -> Iterator[Conversation]:
+    """Yield the dialogues of ConvAI 2018's export_*.json (a file or a folder); it has no questions, and its days are made up."""
+    for file in sorted(path.glob("export_*.json")) if path.is_dir() else [path]:
+        for number, item in enumerate(json.loads(file.read_text(encoding="utf-8"))):
+            start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+            turns = [
+                Turn(str(said["id"]), "one", str(said["sender"]), str(said["text"]), start + timedelta(minutes=place))
+                for place, said in enumerate(item["dialog"])
+            ]
+            if len({turn.speaker for turn in turns}) == 2:
+                yield Conversation(f"{file.stem}-{number}", turns, [])
+
+
 FORMATS = {"locomo": locomo, "beam": beam, "realtalk": realtalk}
 CUTS = (5, 10, 25, 50)
 

@@ -1,6 +1,7 @@
 """Injected identities: seeded people are written into real chats, in English and Spanish, lower case and with typos; what leaks is counted.
 
     python -m benchmarks.identities PATH/locomo5.json
+    python -m benchmarks.identities --format convai PATH/export_2018-07-04_train.json
 
 Every conversation is given people of its own; what they are called, and how they can be reached, is said in sentences that stand in no
 pattern of the project. The chats then take the project's own way through the store and the weekly build into anonymized
@@ -21,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.erasure import HASHING
-from benchmarks.evidence import FORMATS
+from benchmarks.evidence import FORMATS, convai
 from benchmarks.installation import home
 from memory_assets.running import materialize_weeks
 from memory_assets.tools import Tools
@@ -30,6 +31,8 @@ from plugins.contracts import SourceOptions
 from plugins.pii_names import fold
 from plugins.sources.normalise import normalise
 from resources.settings import load_settings
+
+TALKS = {**FORMATS, "convai": convai}
 
 SENTENCES = {
     "email": ("you can write me at {} any time", "mi correo es {} por si acaso", "{} is where the tickets went"),
@@ -97,7 +100,7 @@ def injected(path: Path, kind: str, seed: int, share: float) -> Iterator[tuple[d
     for locale in ("en_GB", "es_MX"):
         makers[locale] = Faker(locale)
         makers[locale].seed_instance(seed)
-    for talk in FORMATS[kind](path):
+    for talk in TALKS[kind](path):
         speakers = list(dict.fromkeys(turn.speaker for turn in talk.turns))
         who = {speaker: identity(makers[chance.choice(list(makers))], chance) for speaker in speakers}
         for number, turn in enumerate(talk.turns):
@@ -162,7 +165,7 @@ def main() -> None:
     """Print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--format", choices=sorted(FORMATS), default="locomo")
+    parser.add_argument("--format", choices=sorted(TALKS), default="locomo")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--share", type=float, default=0.5, help="of messages that something is written into")
     parser.add_argument("--home", type=Path, default=None)
