@@ -101,7 +101,9 @@ def adapters(
     elif not rows:
         say({}, False, "there is no adapter yet: `memory train personality AGENT` makes one")
     else:
-        shown = Table("adapter", "tag", "status", "gate", "served", box=None)
+        shown = Table(box=None)
+        for name in ("adapter", "tag", "status", "gate", "served"):
+            shown.add_column(name, no_wrap=name in ("adapter", "tag"), overflow="fold")
         for row in rows:
             shown.add_row(row["adapter_id"], row["tag"], row["status"], row["gate"], row["served"])
         out.print(shown)
