@@ -14,7 +14,7 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.apart import evaluate_apart, train_apart
-from memory_assets.consent import verify
+from memory_assets.consent import verify, withdrawn
 from memory_assets.gate import evaluation_job, probe
 from memory_assets.layers import LAYERS, Layer, Slot
 from memory_assets.tables import LAKE_RECORDS
@@ -159,7 +159,13 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
 def _job(
     tools: Tools, trainer: Any, dataset: dict[str, Any], below: dict[str, Any] | None
 ) -> tuple[TrainJob, dict[str, Any]]:
-    """Return the training of a dataset upon the adapter below it, and what of it the registry keeps."""
+    """Return the training of a dataset upon the adapter below it, and what of it the registry keeps.
+
+    Raises:
+        TrainingError: what would be replayed leads to a message that must not be trained on now.
+    """
+    from resources.training_files import read_manifest
+
     home, given = tools.settings.home, tools.settings.adapters
     config = {**trainer.config.model_dump(mode="json"), "start_from": None, "under": [], "replay": None}
     files = home / dataset["path"]
@@ -171,6 +177,9 @@ def _job(
     earlier = tools.store.rows("datasets", dataset_id=below["dataset_id"])
     replay = home / earlier[0]["path"] / "train.jsonl" if earlier and given.replay_share else None
     if replay is not None and replay.exists():
+        behind = read_manifest(home, earlier[0])
+        if behind is None or withdrawn(tools, behind).any():
+            raise TrainingError("layer 1 was trained on messages that must not be trained on now: train it again first")
         config["replay"] = [below["dataset_id"], given.replay_share]
     return (
         TrainJob(

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from plugins.plugin import Plugin
+from records.errors import TrainingError
 
 Log = Callable[[dict[str, float]], None]
 """Called with every row of a training's progress."""
@@ -228,4 +229,4 @@ class Deployer(Plugin):
         Raises:
             TrainingError: it does not answer.
         """
-        raise NotImplementedError(f"{self.name} serves nothing")
+        raise TrainingError(f"{self.name} serves nothing that could be asked")

@@ -352,22 +352,9 @@ class InteractionStore:
             connection.execute(statement, list(rows))
 
     def set_status(self, adapter_id: str, status: str) -> None:
-        """Move an adapter to a status; a deployed one retires those deployed before it for persona and layer."""
+        """Move an adapter to a status; what is served instead of what is `serving.adapters`' business."""
         table = self.meta.tables["adapters"]
         with self.writer.begin() as connection:
-            if status == "deployed":
-                mine = sa.select(table.c.persona_id, table.c.layer).where(table.c.adapter_id == adapter_id)
-                row = connection.execute(mine).one()
-                connection.execute(
-                    sa.update(table)
-                    .where(
-                        table.c.persona_id == row.persona_id,
-                        table.c.layer == row.layer,
-                        table.c.status == "deployed",
-                        table.c.adapter_id != adapter_id,
-                    )
-                    .values(status="retired")
-                )
             connection.execute(sa.update(table).where(table.c.adapter_id == adapter_id).values(status=status))
 
 

@@ -357,6 +357,11 @@ def test_layers_two_and_three_lie_upon_layer_one(make_settings, tiny_base: Path,
     assert served == {"personality", "episodic", "skill"}
     behind = MemoryClient(settings).trace_adapter(layers["skill"]["adapter_id"])
     assert first["dataset_id"] in behind.datasets
+    # Whoever opts out is neither trained on nor replayed, even where nobody told the registry.
+    tools.store.set_opt_out(speaker_id="user-1")
+    late = run_job(settings, "train_episodic", dg.MultiPartitionKey({"persona": "lumi", "week": WEEKS[2]}))
+    reasons = [str(event.step_failure_data.error) for event in late.all_events if event.is_step_failure]
+    assert any("layer 1 was trained on messages that must not be" in reason for reason in reasons)
 
 
 @pytest.mark.slow
