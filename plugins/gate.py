@@ -44,8 +44,7 @@ class GateEvaluator(Evaluator):
         Attributes:
             prompts: Held-out prompts that are answered.
             tokens: Longest answer.
-            general_ratio, others_ratio: Most that perplexity may be of the base's. Other personas speak in other ways, so that a good
-                adapter finds them odder than its base does: 1.0 and 1.5 times on two seeds, an over-trained one 9.6 times.
+            general_ratio, others_ratio: Most that perplexity may be of the base's.
             identity_share: Least share of answers that are the persona's.
             style_share: Least mean probability that the persona speaks.
             style_gain: Least difference of it to the base's.
@@ -59,7 +58,7 @@ class GateEvaluator(Evaluator):
         prompts: int = Field(12, ge=2)
         tokens: int = Field(24, ge=8)
         general_ratio: float = Field(1.25, gt=1)
-        others_ratio: float = Field(2.0, gt=1)
+        others_ratio: float = Field(1.25, gt=1)
         identity_share: float = Field(0.6, ge=0, le=1)
         style_share: float = Field(0.5, ge=0, le=1)
         style_gain: float = Field(0.05, ge=-1, le=1)
