@@ -43,7 +43,6 @@ def evaluation_job(tools: Tools, adapter: dict[str, Any]) -> EvaluationJob:
         system=system_prompt(own),
         identity=identity_questions(own, [row for row in core if row["agent_id"] != persona], language),
         secrets=tuple(secrets(tools, dataset)),
-        language=language,
     )
 
 

@@ -25,7 +25,7 @@ NEUTRAL = "You are somebody."
 
 
 class GateEvaluator(Evaluator):
-    """Asks eleven questions of an adapter, each beside its base. One that cannot be measured is passed, and says so.
+    """Asks eleven questions of an adapter, each beside its base. One that cannot be measured is passed, but for the first.
 
     - held_out: the loss on sessions it was not trained on is below the base's.
     - general: perplexity on bundled public-domain text in both languages has hardly grown.
@@ -33,7 +33,7 @@ class GateEvaluator(Evaluator):
     - identity: of the answers to who it is, the persona's own are likelier than others' would be.
     - style: a linear probe takes its replies for the persona's rather than for the base's or another persona's.
     - repetition, empty, refusals: the shares of such replies; one that is given to several inputs repeats, too.
-    - language: it answers in the language it is spoken to as often as the base, or nearly always.
+    - language: it nearly always answers in the language it is spoken to.
     - secrets: canaries and names that were anonymized away cannot be drawn out of it.
     - by_heart: nor are answers it was trained on, word by word.
     """
@@ -49,7 +49,7 @@ class GateEvaluator(Evaluator):
             style_share: Least mean probability that the persona speaks.
             style_gain: Least difference of it to the base's.
             most_repeating, most_empty, more_refusals: Shares of replies; refusals are those beyond the base's.
-            own_language: Share of replies in the language of the prompt that is enough whatever the base does.
+            own_language: Least share of replies in the language of the prompt, whatever the base does.
             exposure_bits, exposure_distance: A secret fails that reaches both, see `plugins.memorised`.
             most_by_heart: Share of trained answers beyond the base's.
             secrets: Secrets that are tried.
@@ -190,8 +190,9 @@ class GateEvaluator(Evaluator):
             for name, (most, text) in bounds.items()
         ]
         value, beside = mine["language"], its["language"]
-        kept = value is None or value >= min(config.own_language, beside or 0)
-        text = f"answers in the language spoken to it in {config.own_language} of cases, or as often as the base"
+        # Whatever the base does: a base that drifts into English is what a Spanish persona must not follow.
+        kept = value is None or value >= config.own_language
+        text = f"answers in the language spoken to it in {config.own_language} of cases"
         return [*verdicts, Verdict("language", value, beside, text, kept)]
 
     def _secrets(self, model: Adapted, job: EvaluationJob) -> tuple[Verdict, dict[str, float]]:

@@ -73,7 +73,7 @@ def wait_for(address: str, child: "subprocess.Popen[str]") -> None:
                 return
         except httpx.HTTPError:
             pass  # it does not listen yet
-        time.sleep(0.1)
+        time.sleep(0.1)  # it tells nobody when it is ready: it has to be asked
     raise TrainingError("llama.cpp's server was not ready in two minutes")
 
 

@@ -111,7 +111,6 @@ class EvaluationJob:
         system: The persona's system prompt.
         identity: Questions whose answers make the persona.
         secrets: What must not come out: names that were anonymized away, with the kind of each, and seeded canaries.
-        language: Language the persona speaks most, as two letters.
         seed: Of everything that is drawn.
     """
 
@@ -124,7 +123,6 @@ class EvaluationJob:
     system: str = ""
     identity: tuple[Asked, ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
-    language: str = "en"
     seed: int = 7
 
 

@@ -36,7 +36,7 @@ class Odd(Trainer):
         if what == "bug": raise ValueError("María said she hid it under the pier")
         if what == "wait":
             job.output.write_text(str(os.getpid()))
-            time.sleep(60)
+            time.sleep(60)  # a long training, which the test ends
         return {"loss": 0.5, "pid": os.getpid()}
 
 @hookimpl

@@ -51,6 +51,29 @@ def test_what_goes_round_in_circles_repeats(text: str, again: bool) -> None:
     assert repeats(text) is again
 
 
+@pytest.mark.parametrize(
+    ("reply", "failed"),
+    [
+        ("Hoy hace mucho viento en el puerto y no salimos, número {}.", []),
+        ("Today there is a lot of wind in the harbour and we stay, number {}.", ["language"]),
+        ("…", ["repetition", "empty"]),
+        ("No puedo ayudar con eso, pero mira el número {}.", ["refusals"]),
+        ("Siempre digo lo mismo a todo el mundo.", ["repetition"]),
+    ],
+)
+def test_a_spanish_persona_stays_spanish_and_says_something(reply: str, failed: list[str]) -> None:
+    prompts = [
+        [
+            {"role": "user", "content": f"¿Qué tiempo hace hoy en el puerto {n}?"},
+            {"role": "assistant", "content": "Sol."},
+        ]
+        for n in range(6)
+    ]
+    drifting = [f"The base does not keep to the language, and says so {n} times." for n in range(6)]
+    verdicts = GateEvaluator()._manners(prompts, [reply.format(n) for n in range(6)], drifting)
+    assert [verdict.name for verdict in verdicts if not verdict.passed] == failed
+
+
 def test_a_style_is_told_by_its_letters_and_not_with_too_few_replies() -> None:
     pirate = [
         f"Arr, the {noun} be grand, matey!" for noun in ("sea", "sun", "rum", "map", "isle", "crew", "fog", "tide")
