@@ -71,7 +71,7 @@ class DetectorAnonymizer(Anonymizer):
         threshold: float = Field(0.5, ge=0.05, le=1)
 
     name = "detectors"
-    version = "2"
+    version = "3"
     config: Config
 
     def files(self) -> Sequence[Path]:
@@ -222,7 +222,7 @@ class PatternAnonymizer(DetectorAnonymizer):
         model: bool = False
 
     name = "patterns"
-    version = "2"
+    version = "3"
 
 
 def _stays(text: str, item: Finding, kept: frozenset[str]) -> bool:
@@ -304,15 +304,7 @@ class Surrogates:
     def _surrogate(self, kind: str, key: str) -> str:
         known = self._known.get((kind, key))
         if known is None:
-            pool = {
-                "place": self.names.towns,
-                "organisation": self.names.firms,
-                "person": self.names.male
-                if key in self.names.men
-                else self.names.female
-                if key in self.names.people
-                else self.names.female + self.names.male,
-            }[kind]
+            pool = self.names.pool(kind, key)
             number = int(self.pseudonym(kind, key).rpartition("_")[2], 16)
             known = pool[number % len(pool)]
             if fold(known) == key:

@@ -61,15 +61,38 @@ class Gazetteer:
 
     def __init__(self) -> None:
         data = load("names.json")
-        self.female, self.male = tuple(data["surrogate_female"].split()), tuple(data["surrogate_male"].split())
-        self.towns = tuple(data["surrogate_places"].split())
+        self.female, self.male, self.towns = (
+            {language: tuple(data[f"surrogate_{kind}_{language}"].split()) for language in ("en", "es")}
+            for kind in ("female", "male", "places")
+        )
         self.firms = tuple(data["surrogate_organisations"].split())
         self.men = frozenset(fold(name) for name in data["male"].split())
         self.people = frozenset(fold(name) for name in f"{data['female']} {data['male']}".split())
         # Told in lower case, too: names that are no words of everyday language.
         self.plain = self.people - frozenset(data["words"].split())
         self.places = frozenset(fold(name) for name in data["places"].split())
-        self.surrogates = frozenset(fold(name) for name in (*self.female, *self.male, *self.towns, *self.firms))
+        invented = (name for pool in (self.female, self.male, self.towns) for names in pool.values() for name in names)
+        self.surrogates = frozenset(fold(name) for name in (*invented, *self.firms))
+        self._language_of = {
+            (kind, name): language
+            for kind, prefix in (("person", ""), ("place", "places_"))
+            for language in ("en", "es")
+            for name in data[f"{prefix}{language}"].split()
+        }
+
+    def pool(self, kind: str, key: str) -> tuple[str, ...]:
+        """Return what may stand for a folded name: names of its gender and language, of every one where that is not known."""
+        if kind == "organisation":
+            return self.firms
+        sexes = [self.male] if key in self.men else [self.female] if key in self.people else [self.female, self.male]
+        language = self._language_of.get((kind, key))
+        return tuple(
+            name
+            for names in ([self.towns] if kind == "place" else sexes)
+            for spoken in ("en", "es")
+            if language in (None, spoken)
+            for name in names[spoken]
+        )
 
 
 @lru_cache(maxsize=1)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins import pii_model
-from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
+from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer, Surrogates
 from plugins.anonymizing import told_by
 from plugins.facts_rules import RuleFacts
 from plugins.pii import Finding, merged, scores
-from plugins.pii_names import meant
+from plugins.pii_names import fold, gazetteer, meant
 from plugins.pii_patterns import iban, luhn
 from resources.memo import Memo
 from tests.conftest import message_rows
@@ -74,6 +74,36 @@ def test_people_at_hand_are_replaced_however_they_are_written_by_one_surrogate(n
     plain = clean("Well, Gabriela said so", ["Gabriela"]).split()[1]
     made = clean(f"Well, {name} said so", ["Gabriela"]).split()[1]
     assert made.lower() == plain.lower()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "language", "pools"),
+    [
+        ("person", "Guillermo", "es", ["male"]),
+        ("person", "jennifer", "en", ["female"]),
+        ("person", "Íñigo", "es", ["male"]),
+        ("place", "Málaga", "es", ["towns"]),
+        ("place", "leeds", "en", ["towns"]),
+    ],
+)
+def test_a_surrogate_is_of_the_language_and_gender_of_the_name(
+    kind: str, name: str, language: str, pools: list[str]
+) -> None:
+    names = gazetteer()
+    fitting = {fold(one) for pool in pools for one in getattr(names, pool)[language]}
+    made = {
+        Surrogates(lambda kind, value, key=key: pseudonym(kind, f"{key}{value}")).of(kind, name) for key in range(40)
+    }
+    assert len(made) > 5
+    assert {fold(one) for one in made} <= fitting
+
+
+def test_a_name_of_no_known_language_may_become_any_and_no_surrogate_is_a_name_on_the_lists() -> None:
+    names = gazetteer()
+    assert set(names.pool("person", "zzyx")) >= {*names.female["en"], *names.male["es"]}
+    assert set(names.pool("place", "tokyo")) == {*names.towns["en"], *names.towns["es"]}
+    people = {fold(one) for pool in (names.female, names.male) for part in pool.values() for one in part}
+    assert not people & (names.people | names.places)
 
 
 def test_names_are_found_by_what_is_said_of_them() -> None:
