@@ -87,7 +87,7 @@ def learn(data: list[Talk]) -> np.ndarray:
     """Return the weights of the logistic model."""
     from scipy.optimize import minimize
 
-    x = np.concatenate([gap_features(texts) for texts, _ in data])
+    x = gap_features([texts for texts, _ in data])
     y = np.concatenate([labels for _, labels in data]).astype(float)
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -107,21 +107,19 @@ def main() -> None:
     train, dev = talks(options.path / "anno_train.json"), talks(options.path / "anno_dev.json")
     if options.write:
         w = learn(train)
-        scores = [1 / (1 + np.exp(-(gap_features(texts) @ w))) for texts, _ in train]
+        scores = [1 / (1 + np.exp(-(gap_features([texts]) @ w))) for texts, _ in train]
         made: dict[str, Any] = {
             "learned_on": "TIAGE, train part (Xie et al. 2021)",
             "threshold": round(best_threshold(scores, train), 3),
             "weights": {name: round(float(v), 3) for name, v in zip(FEATURES, w, strict=True)},
         }
-        # The pause is not in TIAGE: one of 10 minutes counts as the strongest cue does.
-        made["weights"]["gap"] = 1.0
         (DATA / "segmentation.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         segmentation.weights.cache_clear()
     truths = [labels for _, labels in dev]
     truth = np.concatenate(truths)
     line: dict[str, Any] = {"benchmark": "segments", "turns": len(truth), "shifts": int(truth.sum())}
     threshold = segmentation.weights()["threshold"]
-    guesses = {"model": [segmentation.shift_probability(texts) >= threshold for texts, _ in dev]}
+    guesses = {"model": [segmentation.shift_probability([texts]) >= threshold for texts, _ in dev]}
     for size in (1, 2, 3):
         cut = best_threshold([texttiling(texts, size) for texts, _ in train], train)
         guesses[f"texttiling_{size}"] = [texttiling(texts, size) >= cut for texts, _ in dev]

@@ -4,7 +4,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +194,14 @@ class RuleEpisodes(EpisodeExtractor):
         ordered = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id")
         if not self.config.topic_shifts:
             return [False] * ordered.height
-        found: list[bool] = []
-        rows = ordered.select("session_id", "input_text", "output_text").rows()
-        for _, session in groupby(rows, key=lambda row: row[0]):
-            # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
-            texts = [said or told for _, said, told in session]
-            here = set(boundaries(texts))
-            found += [place in here for place in range(len(texts))]
+        # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
+        said = pl.when(pl.col("input_text") != "").then("input_text").otherwise("output_text")
+        sessions = ordered.group_by("session_id", maintain_order=True).agg(said=said)["said"].to_list()
+        found = [
+            place in here
+            for texts, here in zip(sessions, map(set, boundaries(sessions)), strict=True)
+            for place in range(len(texts))
+        ]
         return found
 
     def _parts(self, frame: pl.DataFrame) -> list[int]:

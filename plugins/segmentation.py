@@ -6,11 +6,12 @@ that need it. Their weights are data (`data/segmentation.json`), learned by `ben
 """
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -47,9 +48,12 @@ FEATURES = (
     "first_person",
     "new_words",
     "short",
-    "gap",
     "since_last",
 )
+
+
+TOGETHER = 50_000
+"""Turns whose words are held in one matrix."""
 
 
 @lru_cache(maxsize=1)
@@ -64,71 +68,118 @@ def content(text: str) -> Counter[int]:
     return Counter(term(word, "en") for word in WORD.findall(text.lower()) if word not in STOP_WORDS and len(word) > 2)
 
 
-def gap_features(texts: Sequence[str], minutes: Sequence[float] | None = None) -> np.ndarray:
-    """Return float64 (turns - 1, features): what speaks for a new topic with each turn but the first.
+def gap_features(sessions: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return float64 (gaps, features): what speaks for a new topic with each turn but the first of its session, session by session.
 
-    Args:
-        minutes: Pause before each turn but the first; default none.
+    Cost is linear in the words: the sessions' words are one sparse matrix, in which no column belongs to two sessions.
     """
-    words = [content(text) for text in texts]
-    spread = Counter(key for bag in words for key in bag)
-    n = len(texts)
-    weight = {key: math.log(1 + n / count) ** 2 for key, count in spread.items()}
-    bags: dict[tuple[int, int], tuple[Counter[int], float]] = {}
+    texts = [text for session in sessions for text in session]
+    lengths = np.array([len(session) for session in sessions], dtype=np.int64)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    last = first + np.repeat(lengths, lengths)
+    words, weight, new_words = _words(texts, first, lengths)
+    distinct = np.diff(words.indptr)
+    here = np.arange(len(texts), dtype=np.int64)
 
-    def bag(start: int, end: int) -> tuple[Counter[int], float]:
-        """Return the words of some turns and their weighted length; windows overlap, so each is made once."""
-        place = max(start, 0), min(end, n)
-        if place not in bags:
-            total = words[place[0]] if place[1] - place[0] == 1 else sum(words[place[0] : place[1]], Counter())
-            bags[place] = total, math.sqrt(sum(count * count * weight[key] for key, count in total.items()))
-        return bags[place]
+    def after(turns: int) -> Any:
+        """Return the words of each turn and those that follow it, in its session."""
+        return _windows(here, np.minimum(here + turns, last)) @ words
 
-    def similar(left: tuple[Counter[int], float], right: tuple[Counter[int], float]) -> float:
-        (few, one), (many, other) = sorted((left, right), key=lambda side: len(side[0]))
-        size = one * other
-        return sum(count * many[key] * weight[key] for key, count in few.items() if key in many) / size if size else 0.0
+    def before(turns: int) -> Any:
+        """Return the words of the turns before each turn, in its session."""
+        return _windows(np.maximum(here - turns, first), here) @ words
 
-    rows = []
-    seen: Counter[int] = Counter(words[0]) if n else Counter()
-    for here in range(1, n):
-        text, before = texts[here], texts[here - 1]
-        new = [key for key in words[here] if key not in seen]
-        rows.append(
-            [
-                1.0,
-                similar(bag(here - 1, here), bag(here, here + 1)),
-                similar(bag(here - 2, here), bag(here, here + 2)),
-                similar(bag(here - 4, here), bag(here, here + 4)),
-                similar(bag(here, here + 1), bag(here + 1, here + 2)),
-                float(bag(here - 3, here)[0].keys().isdisjoint(words[here])),
-                float(bool(CUES.search(text)) or bool(CUES.search(text.split(".")[-1]))),
-                float(bool(HOLDS.search(text))),
-                float("?" in text),
-                float("?" in before),
-                float(text.rstrip().endswith("?")),
-                float(bool(PRONOUN.search(text))),
-                float(bool(FIRST.search(text))),
-                len(new) / max(len(words[here]), 1),
-                float(len(words[here]) <= 2),
-                math.log1p(minutes[here - 1] / 10) if minutes is not None else 0.0,
-                min(here, 6) / 6,
-            ]
-        )
-        seen += words[here]
-    return np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES))
+    # The turn after a session's last one belongs to the next session: their words are in other columns, so they have nothing in common.
+    following = _windows(np.minimum(here + 1, last), np.minimum(here + 2, last)) @ words
+    asks = np.array(["?" in text for text in texts])
+    columns = [
+        np.ones(len(texts)),
+        _similar(before(1), after(1), weight),
+        _similar(before(2), after(2), weight),
+        _similar(before(4), after(4), weight),
+        _similar(words, following, weight),
+        _sums(before(3).multiply(words)) == 0,
+        np.array([bool(CUES.search(text)) or bool(CUES.search(text.split(".")[-1])) for text in texts]),
+        np.array([bool(HOLDS.search(text)) for text in texts]),
+        asks,
+        np.roll(asks, 1),
+        np.array([text.rstrip().endswith("?") for text in texts]),
+        np.array([bool(PRONOUN.search(text)) for text in texts]),
+        np.array([bool(FIRST.search(text)) for text in texts]),
+        new_words / np.maximum(distinct, 1),
+        distinct <= 2,
+        np.minimum(here - first, 6) / 6,
+    ]
+    return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)[here > first]
 
 
-def shift_probability(texts: Sequence[str], minutes: Sequence[float] | None = None) -> np.ndarray:
-    """Return the probability that each turn but the first begins another topic, float64 (turns - 1,)."""
+def _words(texts: Sequence[str], first: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return how often each turn says each of its session's words (sparse), the words' weights, and how many are new with each turn."""
+    from scipy.sparse import csr_array
+
+    columns: dict[tuple[int, int], int] = {}
+    starts, fresh = [0], []
+    places: list[int] = []
+    counts: list[int] = []
+    spread: list[int] = []
+    for text, session in zip(texts, first.tolist(), strict=True):
+        said, known = content(text), len(columns)
+        for word, count in said.items():
+            place = columns.setdefault((session, word), len(columns))
+            if place == len(spread):
+                spread.append(0)
+            spread[place] += 1
+            places.append(place)
+            counts.append(count)
+        fresh.append(len(columns) - known)
+        starts.append(len(places))
+    turns = np.repeat(lengths, lengths)[np.searchsorted(first, [session for session, _ in columns])]
+    weight = np.log(1 + turns / np.array(spread)) ** 2
+    shape = (len(texts), len(columns))
+    data = np.array(counts, dtype=np.float64)
+    return csr_array((data, np.array(places, np.int64), np.array(starts)), shape=shape), weight, np.array(fresh)
+
+
+def _windows(start: np.ndarray, end: np.ndarray) -> Any:
+    """Return the sparse matrix whose row n picks the turns from ``start[n]`` up to but without ``end[n]``."""
+    from scipy.sparse import csr_array
+
+    length = np.maximum(end - start, 0)
+    offsets = np.concatenate([[0], np.cumsum(length)])
+    picked = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - start, length)
+    return csr_array((np.ones(len(picked)), picked, offsets), shape=(len(start), len(start)))
+
+
+def _similar(left: Any, right: Any, weight: np.ndarray) -> np.ndarray:
+    """Return the cosine of each row of one matrix with that of the other, by weighted words; 0 where one has none."""
+    sizes = np.sqrt((left.power(2) @ weight) * (right.power(2) @ weight))
+    shared = left.multiply(right).tocsr() @ weight
+    return np.asarray(np.divide(shared, sizes, out=np.zeros_like(shared), where=sizes > 0))
+
+
+def _sums(matrix: Any) -> np.ndarray:
+    return np.asarray(matrix.sum(axis=1)).ravel()
+
+
+def shift_probability(sessions: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the probability that a turn begins another topic, float64 (gaps,): of each but the first of its session, in order."""
     chosen = weights()["weights"]
     assert isinstance(chosen, dict)
-    z = gap_features(texts, minutes) @ np.array([float(chosen[name]) for name in FEATURES])
+    z = gap_features(sessions) @ np.array([float(chosen[name]) for name in FEATURES])
     return np.asarray(1 / (1 + np.exp(-z)))
 
 
-def boundaries(texts: Sequence[str], minutes: Sequence[float] | None = None) -> list[int]:
-    """Return the places (from 1) at which another topic begins."""
+def boundaries(sessions: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the places (from 1) in each session at which another topic begins."""
     threshold = weights()["threshold"]
     assert isinstance(threshold, float)
-    return [int(place) + 1 for place in np.flatnonzero(shift_probability(texts, minutes) >= threshold)]
+    found, texts, waiting = [], 0, []
+    for number, session in enumerate(sessions):
+        waiting.append(session)
+        texts += len(session)
+        if texts >= TOGETHER or number == len(sessions) - 1:
+            gaps = np.cumsum([0, *[max(len(one) - 1, 0) for one in waiting]])
+            shifts = shift_probability(waiting) >= threshold
+            found += [(np.flatnonzero(shifts[low:high]) + 1).tolist() for low, high in pairwise(gaps)]
+            texts, waiting = 0, []
+    return found

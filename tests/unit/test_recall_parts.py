@@ -1,5 +1,7 @@
 """The parts of recall: terms, traits, features, standing, decay, late interaction, segmentation."""
 
+import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from plugins.decay import strength
 from plugins.minilm import MiniLMTokens
-from plugins.segmentation import boundaries
+from plugins.segmentation import FEATURES, boundaries, content, gap_features
 from plugins.terms import BITS, asked_terms, asks_for_several, term, term_lists, traits
 from serving.features import around, bm25, features, read, standardised
 from serving.image import PLAIN, Image, joined
@@ -206,5 +208,37 @@ def test_another_topic_begins_where_a_question_brings_new_words() -> None:
         "By the way, do you have any plans for the summer holidays in Portugal?",
         "I want to surf in Portugal in July.",
     ]
-    assert 4 in boundaries(turns)
-    assert 3 not in boundaries(turns)
+    found = boundaries([turns, [], turns[:1], turns])
+    assert 4 in found[0]
+    assert 3 not in found[0]
+    # A session is cut alike whatever else is looked at with it.
+    assert found == [found[0], [], [], found[0]]
+    assert boundaries([]) == []
+
+
+SAID = ["a beagle eats", "shoes?", "by the way, Portugal", "Beagles love shoes", "yes", "", "I surf"]
+
+
+@given(st.lists(st.lists(st.sampled_from(SAID)), max_size=4))
+def test_sessions_are_judged_together_as_each_alone(sessions: list[list[str]]) -> None:
+    together = gap_features(sessions)
+    alone = np.concatenate([gap_features([]), *(gap_features([session]) for session in sessions)])
+    np.testing.assert_allclose(together, alone, atol=1e-12)
+    for session, rows in zip(
+        sessions, np.split(alone, np.cumsum([max(len(one) - 1, 0) for one in sessions])), strict=False
+    ):
+        for place, row in enumerate(rows, start=1):
+            shown = dict(zip(FEATURES, row, strict=True))
+            bags = [content(text) for text in session]
+            wide = [sum(bags[max(place - 2, 0) : place], Counter()), sum(bags[place : place + 2], Counter())]
+            weight = {
+                word: math.log(1 + len(session) / sum(word in bag for bag in bags)) ** 2 for bag in bags for word in bag
+            }
+            sizes = [math.sqrt(sum(n * n * weight[word] for word, n in side.items())) for side in wide]
+            shared = sum(n * wide[1][word] * weight[word] for word, n in wide[0].items())
+            assert shown["cohesion_2"] == pytest.approx(shared / math.prod(sizes) if all(sizes) else 0.0)
+            new = [word for word in bags[place] if not any(word in bag for bag in bags[:place])]
+            assert shown["new_words"] == pytest.approx(len(new) / max(len(bags[place]), 1))
+            assert shown["nothing_shared"] == all(
+                word not in bag for bag in bags[max(place - 3, 0) : place] for word in bags[place]
+            )
