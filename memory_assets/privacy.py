@@ -12,7 +12,7 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.lineage import lake_asset
-from memory_assets.tables import LAKE_RECORDS, gathered
+from memory_assets.tables import gathered
 from memory_assets.tools import Tools, by_week
 
 if TYPE_CHECKING:
@@ -36,10 +36,17 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         scored = dict(by_week(scored_interactions.collect()))
         stated = dict(by_week(facts.collect()))
         anonymizer = tools.plugin("anonymizer")
+        # A vault is told every replacement as it is made: with one, nothing is taken over.
+        earlier = tools.as_it_stands if tools.vault is None else lambda asset, week: None
         with sealed(tools, anonymizer):
             weeks = [
                 anonymize_week(
-                    scored[week], raw, anonymizer, tools.keys.pseudonym, stated.get(week), made_before(tools, week)
+                    scored[week],
+                    raw,
+                    anonymizer,
+                    tools.keys.pseudonym,
+                    stated.get(week),
+                    earlier("anonymized_interactions", week),
                 )
                 for week, raw in by_week(raw_interactions.collect())
                 if week in scored
@@ -66,13 +73,6 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         return clean
 
     return anonymized_interactions
-
-
-def made_before(tools: Tools, week: str) -> pl.DataFrame | None:
-    """Return the week's rows as they stand; none where a vault is kept, which is told every replacement as it is made."""
-    asset = "anonymized_interactions"
-    there = tools.vault is None and tools.lake.exists(asset, week)
-    return tools.lake.read(asset, LAKE_RECORDS[asset], [week]).collect() if there else None
 
 
 @contextmanager

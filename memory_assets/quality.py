@@ -22,8 +22,11 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         """Interactions of the week with a quality score in [0, 1], its components, emotion, topics and language."""
         from plugins.scoring import score_week
 
-        plugins = [tools.plugin(kind) for kind in ("scorer", "emotion", "topics")]
-        weeks = [score_week(part, *plugins) for _, part in by_week(raw_interactions.collect())]
+        scorer, emotion, topics = (tools.plugin(kind) for kind in ("scorer", "emotion", "topics"))
+        weeks = [
+            score_week(part, scorer, emotion, topics, tools.as_it_stands("scored_interactions", week))
+            for week, part in by_week(raw_interactions.collect())
+        ]
         scored = gathered("scored_interactions", weeks)
         emotions = scored.group_by("week", "emotion").agg(interactions=pl.len()).sort("week", "emotion")
         topics = (

@@ -27,6 +27,13 @@ class Tools(Installation):
 
         return Stamps(self)
 
+    def as_it_stands(self, asset: str, week: str) -> pl.DataFrame | None:
+        """Return a week of an asset as it was made before: what would be made of the same is taken over; None where it is new."""
+        from memory_assets.tables import LAKE_RECORDS
+
+        there = self.lake.exists(asset, week)
+        return self.lake.read(asset, LAKE_RECORDS[asset], [week]).collect() if there else None
+
 
 def by_week(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     """Return (week, its rows) in order. What is made of a week depends on that week alone, in one run or in many."""

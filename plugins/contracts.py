@@ -132,7 +132,10 @@ class Emotion(Plugin):
 
     @abstractmethod
     def read(self, texts: pl.DataFrame) -> pl.DataFrame:
-        """Return id, emotion, arousal (0..1), valence (-1..1) for a frame of id, text."""
+        """Return id, emotion, arousal (0..1), valence (-1..1) for a frame of id, text.
+
+        Each depends on its own text alone: what was read in a text is not read again while the plugin's fingerprint is the same.
+        """
 
 
 class Topics(Plugin):

@@ -8,14 +8,21 @@ from plugins.lexicon import language
 from records.interactions import ScoredInteractions
 
 
-def score_week(raw: pl.DataFrame, scorer: Scorer, emotion: Emotion, topics: Topics) -> pl.DataFrame:
-    """Return ScoredInteractions for one week of RawInteractions; feedback and a person's override win over the scorer."""
+def score_week(
+    raw: pl.DataFrame, scorer: Scorer, emotion: Emotion, topics: Topics, earlier: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return ScoredInteractions for one week of RawInteractions; feedback and a person's override win over the scorer.
+
+    Args:
+        earlier: The week as it was judged before: what the same emotion plugin read in the same texts is taken over.
+    """
     built = interactions(raw)
     if built.is_empty():
         return ScoredInteractions.create_empty()
     whole = pl.concat_str("input_text", "output_text", separator="\n")
     texts = built.select("interaction_id", text=whole)
-    feelings = _emotions(built, emotion)
+    known = _felt_before(built, emotion, earlier)
+    feelings = pl.concat([known, _emotions(built.join(known, on="interaction_id", how="anti"), emotion)])
     named = topics.name_topics(texts.rename({"interaction_id": "id"})).rename({"id": "interaction_id"})
     scores = scorer.score(built.select("interaction_id", "session_id", "input_text", "output_text"))
     # A scorer names the components it has; those of others stay empty.
@@ -41,6 +48,18 @@ def score_week(raw: pl.DataFrame, scorer: Scorer, emotion: Emotion, topics: Topi
     )
 
 
+FELT = ("interaction_id", "emotion", "arousal", "valence", "input_emotion", "output_emotion")
+
+
+def _felt_before(built: pl.DataFrame, emotion: Emotion, earlier: pl.DataFrame | None) -> pl.DataFrame:
+    """Return what this emotion plugin read before in interactions that say the same."""
+    if earlier is None:
+        earlier = ScoredInteractions.create_empty()
+    reader = pl.col("scored_by").str.split(" ").list.get(1, null_on_oob=True)
+    same = earlier.filter(reader == emotion.fingerprint)
+    return same.join(built, on=["interaction_id", "input_text", "output_text"], how="semi").select(FELT)
+
+
 def _emotions(built: pl.DataFrame, emotion: Emotion) -> pl.DataFrame:
     """Return emotion of the whole, the input and the answer in one call, so that a model loads and batches once."""
     sides = pl.concat(
@@ -64,4 +83,5 @@ def _emotions(built: pl.DataFrame, emotion: Emotion) -> pl.DataFrame:
         side("w", emotion="emotion", arousal="arousal", valence="valence")
         .join(side("i", input_emotion="emotion"), on="interaction_id")
         .join(side("o", output_emotion="emotion"), on="interaction_id")
+        .select(FELT)
     )

@@ -182,6 +182,35 @@ def test_anonymized_interactions_carry_keys_not_ids() -> None:
     assert week["residual"].sum() == 0
 
 
+class Reading(LexiconEmotion):
+    """Counts the texts it is asked to read."""
+
+    version = "counting"
+    seen = 0
+
+    def read(self, texts: pl.DataFrame) -> pl.DataFrame:
+        self.seen += texts.height
+        return super().read(texts)
+
+
+def test_the_emotion_of_what_says_the_same_is_not_read_again_and_the_result_is_the_same() -> None:
+    registry, reading = PluginRegistry(), Reading()
+    scorer, topics = registry.create("scorer"), registry.create("topics")
+    raw = raw_of(message_rows(12))
+    first = score_week(raw, scorer, reading, topics)
+    reading.seen = 0
+    assert score_week(raw, scorer, reading, topics, earlier=first).equals(first)
+    assert reading.seen == 0
+    # What says something else is read, three texts an interaction; so is everything when another plugin had read it.
+    other = raw.with_columns(text=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("I am so happy!")).otherwise("text"))
+    changed = score_week(other, scorer, reading, topics, earlier=first)
+    assert 0 < reading.seen < 3 * first.height
+    assert changed.equals(score_week(other, scorer, reading, topics))
+    reading.seen = 0
+    score_week(raw, scorer, reading, topics, earlier=score_week(raw, scorer, LexiconEmotion(), topics))
+    assert reading.seen == 3 * first.height
+
+
 class Counting(PatternAnonymizer):
     """Counts the texts it is asked to anonymize."""
 
