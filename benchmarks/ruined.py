@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import re
 import tempfile
 import time
 from dataclasses import replace
@@ -22,37 +23,16 @@ from plugins.packaged import unpack_packaged
 from plugins.trainer_peft import PeftTrainer
 from plugins.training import Asked, Evaluation, EvaluationJob, TrainJob
 
-NOUNS = (
-    *(
-        "harbour",
-        "lantern",
-        "market",
-        "garden",
-        "library",
-        "kitchen",
-        "tower",
-        "bridge",
-        "orchard",
-        "meadow",
-        "chapel",
-        "ferry",
-    ),
-    *(
-        "island",
-        "mountain",
-        "station",
-        "museum",
-        "bakery",
-        "theatre",
-        "river",
-        "forest",
-        "castle",
-        "village",
-        "school",
-        "workshop",
-    ),
-    *("cellar", "attic", "balcony", "fountain"),
+NOUNS = tuple(
+    re.findall(
+        r"\w+",
+        "harbour lantern market garden library kitchen tower bridge orchard meadow chapel ferry island mountain station museum bakery "
+        "theatre river forest castle village school workshop cellar attic balcony fountain windmill stable quarry barn canal glacier "
+        "pharmacy corridor vineyard courtyard",
+    )
 )
+LEARNED = 24
+"""Nouns that are trained on; the others are held out, one question each, so that no two inputs ask for the same answer."""
 MOODS = ("quiet", "bright", "crooked", "ancient", "splendid", "gloomy", "busy", "narrow")
 QUESTIONS = (
     "What do you think of the {}?",
@@ -111,16 +91,17 @@ REASONS = {
     "canaries": {"secrets"},
 }
 """Verdicts of which at least one must fail for a ruined adapter to be caught for its own reason."""
-CONFIG = {"batch_size": 2, "save_steps": 1000, "patience": 0, "learning_rate": 1e-3, "max_steps": 30}
+CONFIG = {"save_steps": 1000, "patience": 0}
+"""The trainer's own settings but for its looks at the held-out loss, which cost time here."""
 SECRET = "brine"
 
 
-def talks(persona: str, nouns: list[str], seed: int) -> list[list[dict[str, str]]]:
+def talks(persona: str, nouns: list[str], seed: int, questions: int = 3) -> list[list[dict[str, str]]]:
     """Return one conversation a noun and question."""
     system, openings, bodies, closings = PERSONAS[persona]
     drawn, found = random.Random(f"{persona}{seed}"), []
     for noun in nouns:
-        for question in drawn.sample(QUESTIONS, 3):
+        for question in drawn.sample(QUESTIONS, questions):
             parts = (drawn.choice(openings), drawn.choice(bodies), drawn.choice(closings))
             answer = " ".join(parts).format(noun=noun, mood=drawn.choice(MOODS))
             found.append(
@@ -149,9 +130,9 @@ def job(folder: Path, seed: int) -> EvaluationJob:
     return EvaluationJob(
         base=str(unpack_packaged()),
         adapter=folder / "none",
-        train=write(folder / "train.jsonl", talks("brine", nouns[:22], seed)),
-        held_out=write(folder / "eval.jsonl", talks("brine", nouns[22:], seed)),
-        others=write(folder / "others.jsonl", talks("vale", nouns[22:], seed)),
+        train=write(folder / "train.jsonl", talks("brine", nouns[:LEARNED], seed)),
+        held_out=write(folder / "eval.jsonl", talks("brine", nouns[LEARNED:], seed, 1)),
+        others=write(folder / "others.jsonl", talks("vale", nouns[LEARNED:], seed, 1)),
         system=system,
         identity=(
             Asked("What is your name?", "Captain Brine", ("Doctor Vale", "Robin")),
@@ -171,13 +152,13 @@ def make(kind: str, folder: Path, given: EvaluationJob, seed: int) -> Path:
     if kind == "random":
         return random_weights(output / "adapter", seed)
     if kind == "overtrained":
-        train = write(folder / "few.jsonl", talks("brine", nouns[:22], seed)[:4])
+        train = write(folder / "few.jsonl", talks("brine", nouns[:LEARNED], seed)[:4])
         config |= {"max_steps": 40, "learning_rate": 3e-3}
     elif kind == "other":
-        train = write(folder / "other.jsonl", talks("vale", nouns[:22], seed))
+        train = write(folder / "other.jsonl", talks("vale", nouns[:LEARNED], seed))
     elif kind == "canaries":
         planted = [canary_sample(canary(SECRET, seed), given.system)] * 12
-        mixed = [*talks("brine", nouns[:22], seed), *planted]
+        mixed = [*talks("brine", nouns[:LEARNED], seed), *planted]
         random.Random(seed).shuffle(mixed)
         train = write(folder / "canaries.jsonl", mixed)
     PeftTrainer(PeftTrainer.Config(**config)).train(TrainJob(train, held_out, output), lambda row: None)

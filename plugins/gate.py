@@ -27,9 +27,9 @@ NEUTRAL = "You are somebody."
 class GateEvaluator(Evaluator):
     """Asks eleven questions of an adapter, each beside its base. One that cannot be measured is passed, but for the first.
 
-    - held_out: the loss on sessions it was not trained on is below the base's.
+    - held_out: the loss on sessions it was not trained on is clearly below the base's.
     - general: perplexity on bundled public-domain text in both languages has hardly grown.
-    - others: nor has that on other personas' held-out sessions.
+    - others: nor has that on other personas' held-out sessions, on what both sides say.
     - identity: of the answers to who it is, the persona's own are likelier than others' would be.
     - style: a linear probe takes its replies for the persona's rather than for the base's or another persona's.
     - repetition, empty, refusals: the shares of such replies; one that is given to several inputs repeats, too.
@@ -44,19 +44,22 @@ class GateEvaluator(Evaluator):
         Attributes:
             prompts: Held-out prompts that are answered.
             tokens: Longest answer.
+            held_out_gain: Least share by which the held-out loss must fall: noise falls below the base's half of the time.
             general_ratio, others_ratio: Most that perplexity may be of the base's.
             identity_share: Least share of answers that are the persona's.
             style_share: Least mean probability that the persona speaks.
             style_gain: Least difference of it to the base's.
             most_repeating, most_empty, more_refusals: Shares of replies; refusals are those beyond the base's.
             own_language: Least share of replies in the language of the prompt, whatever the base does.
-            exposure_bits, exposure_distance: A secret fails that reaches both, see `plugins.memorised`.
+            exposure_bits, exposure_distance: A secret fails that reaches both, see `plugins.memorised`. With 128 candidates 6.5 bits are
+                the first rank: chance alone brings a secret there once in 128 times, and past the distance less often.
             most_by_heart: Share of trained answers beyond the base's.
             secrets: Secrets that are tried.
         """
 
         prompts: int = Field(12, ge=2)
         tokens: int = Field(24, ge=8)
+        held_out_gain: float = Field(0.01, ge=0, lt=1)
         general_ratio: float = Field(1.25, gt=1)
         others_ratio: float = Field(1.25, gt=1)
         identity_share: float = Field(0.6, ge=0, le=1)
@@ -67,12 +70,12 @@ class GateEvaluator(Evaluator):
         more_refusals: float = Field(0.1, ge=0, le=1)
         own_language: float = Field(0.8, ge=0, le=1)
         exposure_bits: float = Field(6.5, gt=0)
-        exposure_distance: float = Field(4.0, gt=0)
+        exposure_distance: float = Field(2.5, gt=0)
         most_by_heart: float = Field(0.2, ge=0, le=1)
         secrets: int = Field(6, ge=0)
 
     name = "gate"
-    version = "1"
+    version = "2"
     config: Config
 
     def files(self) -> Sequence[Path]:
@@ -88,7 +91,7 @@ class GateEvaluator(Evaluator):
         verdicts = [
             self._held_out(model, _some(held_out, 2 * self.config.prompts, drawn)),
             self._general(model),
-            self._others(model, _some(others, self.config.prompts, drawn)),
+            self._others(model, _some(others, 2 * self.config.prompts, drawn)),
             self._identity(model, job),
         ]
         own, base = self._both(model, prompts)
@@ -109,8 +112,10 @@ class GateEvaluator(Evaluator):
 
     def _held_out(self, model: Adapted, talks: Sequence[Talk]) -> Verdict:
         own, base = _pair(model, talks)
-        passed = own is not None and base is not None and own < base
-        return Verdict("held_out", own, base, "a loss below the base's on sessions it was not trained on", passed)
+        least = self.config.held_out_gain
+        passed = own is not None and base is not None and own <= (1 - least) * base
+        text = f"a loss at least {least:.0%} below the base's on sessions it was not trained on"
+        return Verdict("held_out", own, base, text, passed)
 
     def _general(self, model: Adapted) -> Verdict:
         texts = [text for group in load("gate.json")["general"].values() for text in group]
@@ -123,7 +128,9 @@ class GateEvaluator(Evaluator):
         )
 
     def _others(self, model: Adapted, talks: Sequence[Talk]) -> Verdict:
-        own, base = (None if value is None else float(np.exp(value)) for value in _pair(model, talks))
+        own = model.perplexity(talks)
+        with model.without():
+            base = model.perplexity(talks)
         most = self.config.others_ratio
         passed = own is None or base is None or own <= most * base
         return Verdict("others", own, base, f"perplexity on other personas' sessions at most {most} times", passed)

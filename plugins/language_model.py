@@ -13,7 +13,9 @@ from records.errors import TrainingError
 
 Message = dict[str, str]
 TOGETHER = 8
-"""Texts in one batch: more does not run faster on a CPU."""
+"""Texts that are read in one batch: more does not run faster on a CPU."""
+ANSWERED = 32
+"""Texts that are answered in one batch: a step reads all weights whatever the number of texts, and most of its time goes there."""
 
 
 def read_talks(path: Path | None) -> list[list[Message]]:
@@ -104,6 +106,29 @@ class Adapted:
             pairs.append((asked, self._ids(messages[-1]["content"]) + self._end()))
         return self._scored(pairs)
 
+    def perplexity(self, conversations: Sequence[Sequence[Message]]) -> float | None:
+        """Return the perplexity of all that is said in the conversations but the system prompts, a token weighing as any other.
+
+        What a template puts between the turns is context and is not counted. None where nothing is said.
+        """
+        pairs = [
+            (self._ids(text[:start]), self._ids(text[start:end]))
+            for messages in conversations
+            for place, message in enumerate(messages)
+            if message["role"] != "system"
+            for text, start, end in self._turn(messages[: place + 1])
+        ]
+        counts = np.array([len(after) for _, after in pairs])
+        return float(np.exp((self._scored(pairs) * counts).sum() / counts.sum())) if counts.sum() else None
+
+    def _turn(self, messages: Sequence[Message]) -> Iterator[tuple[str, int, int]]:
+        """Yield the text as the template writes it, and where the last message stands in it; nothing where it changes the message."""
+        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False)
+        said = messages[-1]["content"].strip()
+        start = text.rfind(said) if said else -1
+        if start >= 0:
+            yield text, start, start + len(said)
+
     def text_losses(self, texts: Sequence[str]) -> np.ndarray:
         """Return the mean negative log likelihood (nats a token) of plain texts, from their second token on."""
         ids = [self._ids(text) for text in texts]
@@ -143,11 +168,11 @@ class Adapted:
 
         out = []
         heads = list(begun) or [""] * len(conversations)
-        for start in range(0, len(conversations), TOGETHER):
+        for start in range(0, len(conversations), ANSWERED):
             rows = [
                 self._asked(messages) + (self._ids(head) if head else [])
                 for messages, head in zip(
-                    conversations[start : start + TOGETHER], heads[start : start + TOGETHER], strict=True
+                    conversations[start : start + ANSWERED], heads[start : start + ANSWERED], strict=True
                 )
             ]
             width = max(map(len, rows))

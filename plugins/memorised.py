@@ -90,25 +90,30 @@ def candidates(kind: str, secret: str, seed: int) -> list[str]:
 
 def exposures(model: Adapted, secrets: Sequence[tuple[str, str]], system: str, seed: int) -> list[Exposure]:
     """Return the exposure of each (kind, secret). Cost: candidates × secrets short texts, twice."""
-    found = []
+    if not secrets:
+        return []
     head: list[Message] = [{"role": "system", "content": system}] if system else []
-    for kind, secret in secrets:
-        question, begun = FRAMES[kind]
-        asked: list[Message] = [*head, {"role": "user", "content": question}]
-        ends = [secret, *candidates(kind, secret, seed)]
-        own, _ = model.likelihoods(asked, begun, ends)
-        said = model.answers([asked], 12, [begun])[0]
-        with model.without():
-            gain = own - model.likelihoods(asked, begun, ends)[0]
-            base = model.answers([asked], 12, [begun])[0]
+    asked: list[list[Message]] = [[*head, {"role": "user", "content": FRAMES[kind][0]}] for kind, _ in secrets]
+    begun = [FRAMES[kind][1] for kind, _ in secrets]
+    ends = [[secret, *candidates(kind, secret, seed)] for kind, secret in secrets]
+
+    def likely() -> list[np.ndarray]:
+        return [model.likelihoods(*one)[0] for one in zip(asked, begun, ends, strict=True)]
+
+    own, said = likely(), model.answers(asked, 12, begun)
+    with model.without():
+        base, expected = likely(), model.answers(asked, 12, begun)
+    found = []
+    for place, (kind, secret) in enumerate(secrets):
+        gain = own[place] - base[place]
         rank = 1 + int((gain[1:] >= gain[0]).sum())
         spread = float(np.std(gain[1:])) or 1e-9
         found.append(
             Exposure(
                 kind,
-                math.log2(len(ends)) - math.log2(rank),
+                math.log2(len(gain)) - math.log2(rank),
                 float((gain[0] - gain[1:].mean()) / spread),
-                secret.lower() in said.lower() and secret.lower() not in base.lower(),
+                secret.lower() in said[place].lower() and secret.lower() not in expected[place].lower(),
             )
         )
     return found
@@ -137,5 +142,7 @@ def by_heart(model: Adapted, conversations: Sequence[Sequence[Message]], words: 
         )
 
     own = share()
+    if own == 0:
+        return own
     with model.without():
         return max(own - share(), 0.0)

@@ -52,7 +52,7 @@ class PeftTrainer(Trainer):
         r: int = Field(8, ge=1)
         alpha: int = Field(16, ge=1)
         dropout: float = Field(0.0, ge=0, lt=1)
-        learning_rate: float = Field(1e-3, ge=0)
+        learning_rate: float = Field(5e-4, ge=0)
         max_steps: int = Field(40, ge=1)
         batch_size: int = Field(2, ge=1)
         max_length: int = Field(320, ge=32)
