@@ -20,6 +20,10 @@ IN_CI = os.environ.get("CI") is not None
 SAMPLE = Path(__file__).parent.parent / "sample"
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Tests that run beside each other share the cores: two trainings of two threads each on two cores take four times as long.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // WORKERS, 1)))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 HASHING_EMBEDDER = '''
