@@ -104,7 +104,7 @@ def trace_adapter(installation: "Installation", adapter_id: str) -> AdapterTrace
     adapters = {row["adapter_id"]: row for row in store.rows("adapters")}
     row = adapters.get(adapter_id)
     if row is None:
-        raise StoreError("there is no adapter of this id")
+        raise StoreError(f"there is no adapter {adapter_id!r}: see `memory adapters`")
     found = AdapterTrace(adapter_id, row["persona_id"], row["layer"], row["status"], row["base_model"])
     chain, parent = [row], parent_of(row)
     while parent in adapters and parent not in found.continues and parent is not None:

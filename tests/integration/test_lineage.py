@@ -97,7 +97,7 @@ def test_an_opt_out_quarantines_what_was_trained_before_and_what_continues_it(ma
     assert (deployed / "sage/personality/current/w").read_text() == "weights"
     assert (client.settings.home / f"adapters/{first}/adapter/w").exists()  # kept, but served nowhere
     assert client.opt_out(user="nobody") == 0
-    with pytest.raises(StoreError, match="no adapter of this id"):
+    with pytest.raises(StoreError, match="no adapter 'ad-9'"):
         client.trace_adapter("ad-9")
 
 
