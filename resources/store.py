@@ -17,7 +17,13 @@ from records.store import Messages, Sessions, Speakers
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
+MIGRATIONS = Path(__file__).parent / "migrations"
 IDS = 900  # ids per IN list: SQLite allows 999 variables in its oldest supported build
+
+
+def newest_revision() -> str:
+    """Return the last of the migrations: their files are named after their revisions, which are numbers."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 class InteractionStore:
@@ -58,27 +64,36 @@ class InteractionStore:
         return self.engine.execution_options(writes=True)
 
     def migrate(self) -> "InteractionStore":
-        """Bring the schema to the newest version, keeping all data; safe from several processes at once."""
-        from alembic import command
-        from alembic.config import Config
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
+        """Bring the schema to the newest version, keeping all data; safe from several processes at once.
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        head = ScriptDirectory.from_config(config).get_current_head()
+        A store that has it is only asked: Alembic takes longer to import than everything else that a client opens.
+        """
         try:
-            with self._migration_lock(), self.writer.begin() as connection:
-                if (
-                    MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
-                    != head
-                ):
-                    config.attributes["connection"] = connection
-                    command.upgrade(config, "head")
+            with self._migration_lock():
+                if self._revision() != newest_revision():
+                    self._upgrade()
         except (sa.exc.DBAPIError, sa.exc.ArgumentError, ImportError, OSError) as error:
             reason = _first_line(getattr(error, "orig", None) or error)
             raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: {reason}") from None
         return self
+
+    def _revision(self) -> str | None:
+        """Return the revision that stands in the store. A migration is one transaction, so this is never one half done."""
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table(VERSION_TABLE):
+                return None
+            version = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
+            return connection.execute(sa.select(version.c.version_num)).scalar_one_or_none()
+
+    def _upgrade(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.writer.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     @contextlib.contextmanager
     def _migration_lock(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from records.errors import StoreError
 from records.store import STORE_TABLES
 from resources.snapshot import read_week_messages
-from resources.store import InteractionStore
+from resources.store import MIGRATIONS, InteractionStore, newest_revision
 from resources.sync import SyncState
 from resources.tables import VERSION_TABLE, store_metadata
 from tests.conftest import MONDAY, message_rows, write_rows
@@ -22,6 +22,7 @@ from tests.conftest import MONDAY, message_rows, write_rows
 def test_migrations_make_what_the_records_say(store: InteractionStore) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     store.migrate()
     with store.engine.connect() as connection:
@@ -29,6 +30,7 @@ def test_migrations_make_what_the_records_say(store: InteractionStore) -> None:
             MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), store_metadata()
         )
     assert found == []
+    assert store._revision() == newest_revision() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
     assert {record.table_name() for record in STORE_TABLES} <= set(sa.inspect(store.engine).get_table_names())
 
 
