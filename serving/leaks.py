@@ -4,12 +4,17 @@ Files are searched twice: as raw bytes, and, where bytes are packed (Parquet, La
 What other people said as well is no leak, and is not looked for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import sqlalchemy as sa
 
 from resources.settings import Settings
 from resources.store import InteractionStore
@@ -17,10 +22,12 @@ from resources.vectors import VectorStore
 
 SHORTEST = 5
 """Characters from which on a text or a name is looked for: "ok" is found everywhere."""
+LONGEST = 1_024
+"""Characters of a text that are looked for."""
 
 CHUNK = 16 << 20
-OVERLAP = 4_096
-"""Bytes of a chunk that are read again with the next: longer needles are cut to that."""
+OVERLAP = 12 * LONGEST
+"""Bytes of a chunk that are read again with the next: what a needle takes at most, escaped."""
 
 KEPT_AT_ONCE = 100_000
 
@@ -44,17 +51,38 @@ class Leaks:
             self.found[place] = self.found.get(place, 0) + times
 
 
+class Wanted:
+    """What is looked for, in every form in which it may stand somewhere: plain, or escaped as in JSON, in any usual case.
+
+    Args:
+        needles: In lower case.
+        fold: What is done to a form; texts that are searched must have gone through the same.
+    """
+
+    def __init__(self, needles: Iterable[str], fold: Callable[[str], str]) -> None:
+        self.needle_of = {fold(form): needle for needle in needles for form in _forms(needle)}
+        self.forms = pl.Series(list(self.needle_of), dtype=pl.String)
+
+    def within(self, texts: pl.Series) -> set[str]:
+        """Return the needles that stand in any of the texts. Cost: linear in the texts, and in the forms once a call."""
+        wanted = self.forms.implode()
+        hit = texts.filter(texts.str.contains_any(wanted).fill_null(value=False))
+        if hit.is_empty():
+            return set()
+        found = hit.str.extract_many(wanted, overlapping=True).explode().drop_nulls().unique()
+        return {self.needle_of[form] for form in found}
+
+
 def needles_of(texts: Iterable[str], names: Iterable[str]) -> list[str]:
     """Return what is looked for: texts, names and ids of some length, each once."""
-    found = dict.fromkeys(value.strip().lower()[: OVERLAP // 4] for value in (*texts, *names) if value)
+    found = dict.fromkeys(value.strip().lower()[:LONGEST] for value in (*texts, *names) if value)
     return [value for value in found if len(value) >= SHORTEST]
 
 
 def without_shared(needles: Sequence[str], store: InteractionStore) -> list[str]:
     """Return the needles that stand in nothing that is kept; what others said, or are called, belongs to them."""
-    left = pl.Series(needles, dtype=pl.String)
-    last = -1
-    while len(left):
+    left, last = list(needles), -1
+    while left:
         kept = store.frame(
             "SELECT m.seq, m.text, m.session_id, m.agent_id, m.user_id, m.speaker_id, p.display_name, m.source_ref, m.metadata FROM messages m "
             f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE m.seq > ? ORDER BY m.seq LIMIT {KEPT_AT_ONCE}",
@@ -64,56 +92,97 @@ def without_shared(needles: Sequence[str], store: InteractionStore) -> list[str]
             break
         last = int(kept.select(pl.col("seq").max()).item())
         said = kept.select(pl.concat_str(pl.exclude("seq").cast(pl.String), separator="\n", ignore_nulls=True))
-        left = left.filter(~left.is_in(_found_in(said.to_series(), left).implode()))
-    return left.to_list()
+        theirs = Wanted(left, str.lower).within(said.to_series().str.to_lowercase())
+        left = [needle for needle in left if needle not in theirs]
+    return left
 
 
 def search(needles: Sequence[str], settings: Settings, store: InteractionStore, vectors: VectorStore) -> Leaks:
-    """Return what of the needles is found anywhere in the installation; cost: one pass over its bytes."""
+    """Return what of the needles is found anywhere in the installation; cost: one pass over its bytes, on all cores."""
     leaks = Leaks(needles=len(needles))
     if not needles:
         return leaks
-    wanted = pl.Series(needles, dtype=pl.String)
-    raw = pl.Series([needle.encode().decode("latin-1") for needle in needles])
-    for path in sorted(p for p in settings.home.rglob("*") if p.is_file() and not p.is_symlink()):
-        if path.parent == settings.home / "keys":
-            continue
-        place = str(path.relative_to(settings.home).parts[0])
-        leaks.searched += 1
-        for chunk in _chunks(path):
-            leaks.add(place, len(_found_in(pl.Series([chunk.decode("latin-1")]), raw)))
-        for texts in _read(path):
-            leaks.add(place, len(_found_in(texts, wanted)))
+    plain, raw = Wanted(needles, str.lower), Wanted(needles, _as_bytes)
+    looks: list[tuple[str, Wanted, Iterator[pl.Series]]] = []
+    for place, paths in _bundles(settings.home):
+        leaks.searched += len(paths)
+        looks.append((place, raw, (chunk for path in paths for chunk in _chunks(path))))
+        looks.append((place, plain, (texts for path in paths for texts in _read(path))))
     for name in vectors.names("*"):
         leaks.searched += 1
-        for texts in _lance(vectors.open_table(name)):
-            leaks.add("vectors", len(_found_in(texts, wanted)))
+        looks.append(("vectors", plain, _lance(vectors.open_table(name))))
     for table in store.meta.tables.values():
         leaks.searched += 1
         if table.name != "receipts":
-            leaks.add(
-                f"store.{table.name}",
-                sum(len(_found_in(texts, wanted)) for texts in _strings(store.frame(f'SELECT * FROM "{table.name}"'))),
-            )
+            looks.append((f"store.{table.name}", plain, _rows(store, table)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (place, _, _), times in zip(looks, pool.map(_count, looks), strict=True):
+            leaks.add(place, times)
     return leaks
 
 
-def _found_in(texts: pl.Series, needles: pl.Series) -> pl.Series:
-    """Return which needles (in lower case) stand in any of the texts."""
-    if texts.is_empty():
-        return needles.clear()
-    lower, wanted = texts.str.to_lowercase(), needles.implode()
-    hit = lower.filter(lower.str.contains_any(wanted).fill_null(value=False))
-    if hit.is_empty():
-        return needles.clear()
-    return hit.str.extract_many(wanted, overlapping=True).explode().drop_nulls().unique()
+def _count(look: tuple[str, Wanted, Iterator[pl.Series]]) -> int:
+    """Return how often something wanted is found in texts, which are looked at some million characters at a time."""
+    _, wanted, texts = look
+    return sum(len(wanted.within(some)) for some in _gathered(texts))
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _forms(needle: str) -> set[str]:
+    """Return a needle as it may be written: of other cases than these, letters of ASCII and Latin-1 are found as well."""
+    cased = {needle, needle.upper(), needle.title(), needle.capitalize()}
+    return cased | {json.dumps(text)[1:-1] for text in cased} | {json.dumps(needle, ensure_ascii=False)[1:-1]}
+
+
+def _as_bytes(text: str) -> str:
+    """Return the UTF-8 bytes of a text as `_folded` has them, a character a byte."""
+    return _folded(text.encode())
+
+
+def _folded(block: bytes) -> str:
+    """Return bytes as characters of the same numbers, with small letters for capitals of ASCII and, where it is UTF-8, of Latin-1."""
+    small = np.frombuffer(bytearray(block.lower()), dtype=np.uint8)
+    # À to Þ are C3 80 to C3 9E, and 20 further the small ones; × at C3 97 becomes ÷, in what is wanted as well.
+    small[1:][(small[:-1] == 0xC3) & (small[1:] >= 0x80) & (small[1:] <= 0x9E)] += 0x20
+    return small.tobytes().decode("latin-1")
+
+
+def _bundles(home: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yield the files of the installation but its keys, small ones of a place together."""
+    bundle: list[Path] = []
+    place, size = "", 0
+    for path in sorted(p for p in home.rglob("*") if p.is_file() and not p.is_symlink()):
+        here = path.relative_to(home).parts[0]
+        if here == "keys":
+            continue
+        if bundle and (here != place or size >= CHUNK):
+            yield place, bundle
+            bundle, size = [], 0
+        place, size = here, size + path.stat().st_size
+        bundle.append(path)
+    if bundle:
+        yield place, bundle
+
+
+def _gathered(texts: Iterable[pl.Series]) -> Iterator[pl.Series]:
+    """Yield texts together up to some size: what is wanted is prepared anew for each."""
+    waiting: list[pl.Series] = []
+    size = 0
+    for some in texts:
+        waiting.append(some.rename(""))
+        size += int(some.estimated_size())
+        if size >= CHUNK:
+            yield pl.concat(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def _chunks(path: Path) -> Iterator[pl.Series]:
+    """Yield the bytes of a file, see `_folded`."""
     with path.open("rb") as file:
         tail = b""
         while block := file.read(CHUNK):
-            yield tail + block
+            yield pl.Series([_folded(tail + block)])
             tail = block[-OVERLAP:]
 
 
@@ -138,12 +207,21 @@ def _lance(lance: Any) -> Iterator[pl.Series]:
         yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
 
 
+def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:
+    numbers = sa.Integer | sa.Numeric | sa.Boolean | sa.DateTime | sa.Date
+    named = ", ".join(f'"{column.name}"' for column in table.columns if not isinstance(column.type, numbers))
+    if named:
+        yield from _strings(store.frame(f'SELECT {named} FROM "{table.name}"'))
+
+
 def _strings(frame: pl.DataFrame) -> Iterator[pl.Series]:
-    """Yield the texts of a frame, those in lists and structs too."""
+    """Yield the texts of a frame in lower case, those in lists and structs too."""
     for column in frame.get_columns():
         if column.dtype == pl.String:
-            yield column
-        elif column.dtype == pl.List(pl.String):
-            yield column.explode()
-        elif isinstance(column.dtype, pl.List | pl.Struct):
-            yield pl.Series([str(value) for value in column.to_list()], dtype=pl.String)
+            yield column.str.to_lowercase()
+        elif isinstance(column.dtype, pl.List | pl.Array):
+            yield from _strings(column.explode().to_frame())
+        elif isinstance(column.dtype, pl.Struct):
+            yield from _strings(column.struct.unnest())
+        elif isinstance(column.dtype, pl.Categorical | pl.Enum):
+            yield column.cast(pl.String).str.to_lowercase()
