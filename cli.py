@@ -2,11 +2,11 @@
 
 import warnings
 
-from commands import adapters, data, making, privacy
+from commands import adapters, data, exporting, importing, making, migrate, people, privacy
 from commands.base import app, err
 from records.errors import MemoryAssetsError
 
-__all__ = ["adapters", "app", "data", "main", "making", "privacy"]
+__all__ = ["adapters", "app", "data", "exporting", "importing", "main", "making", "migrate", "people", "privacy"]
 
 
 def main() -> None:

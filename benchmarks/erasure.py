@@ -82,8 +82,8 @@ def fill(tools: Tools, messages: int, users: int, weeks: int, spoken_in: int) ->
                     "text": text,
                 }
             )
-        batch, sessions, speakers, _ = normalise(rows, SourceOptions(), "bench", "bench")
-        tools.store.write(batch, sessions, speakers)
+        taken = normalise(rows, SourceOptions(), "bench", "bench")
+        tools.store.write(taken.messages, taken.sessions, taken.speakers, taken.names)
 
 
 @contextmanager

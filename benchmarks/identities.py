@@ -183,8 +183,8 @@ def main() -> None:
             home=folder, plugins_dir=folder / "bench_plugins", plugins=chosen, first_week="2015-01-05"
         )
         tools = Tools(settings)
-        batch, sessions, speakers, _ = normalise(rows, SourceOptions(), "bench", "bench")
-        tools.store.write(batch, sessions, speakers)
+        taken = normalise(rows, SourceOptions(), "bench", "bench")
+        tools.store.write(taken.messages, taken.sessions, taken.speakers, taken.names)
         materialize_weeks(settings, tools.store.weeks(), lambda *_: None)
         texts: dict[str, str] = defaultdict(str)
         for name, text in artefacts(folder):

@@ -82,6 +82,7 @@ def conversations(
                     "ended_at": None,
                     "source": "synthetic",
                     "metadata": None,
+                    "world_id": None,
                 }
             )
         at = began + timedelta(seconds=30 * turn)
@@ -111,14 +112,15 @@ def conversations(
             }
         )
     speakers = [
-        {"speaker_id": f"user-{n}", "kind": "user", "display_name": f"Person {n}", "opt_out_training": False}
+        {"speaker_id": f"user-{n}", "kind": "user", "opt_out_training": False}
         for n in range(users)
     ]
-    speakers.append({"speaker_id": agent, "kind": "agent", "display_name": "Bench", "opt_out_training": False})
+    speakers.append({"speaker_id": agent, "kind": "agent", "opt_out_training": False})
     empty = [
         pl.lit(None, pl.String).alias(name)
-        for name in ("emotion", "location", "participants", "model_version", "metadata", "source_ref")
+        for name in ("world_id", "emotion", "follows", "location", "participants", "model_version", "metadata", "source_ref")
     ]
+    empty += [pl.lit(None, pl.Float64).alias("importance"), pl.lit(None, pl.Datetime("us", "UTC")).alias("edited_at")]
     frame = pl.DataFrame(rows, schema_overrides={"occurred_at": pl.Datetime("us", "UTC")}).with_columns(empty)
     return (
         Messages.shaped(frame),

@@ -22,6 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for ma
 Agent = Annotated[str, typer.Option("--agent", "-a", help="Whose memory.")]
 User = Annotated[str | None, typer.Option("--user", "-u", help="Only what belongs to this person.")]
 
+World = Annotated[str | None, typer.Option("--world", "-w", help="The world that the agent lives in.")]
+
 
 def client() -> Any:
     """Return the client of the installation that settings name."""

@@ -118,7 +118,8 @@ def trace(
     if not found.rows:
         raise MemoryAssetsError("there is no such message, and nothing was made from one of this id")
     lines = [f"{table}: {', '.join(ids)}" for table, ids in found.rows.items()]
-    lines += [f"datasets: {', '.join(found.datasets) or 'none'}", f"adapters: {', '.join(found.adapters) or 'none'}"]
+    for name in ("datasets", "adapters", "exports"):
+        lines.append(f"{name}: {', '.join(getattr(found, name)) or 'none'}")
     say(dataclasses.asdict(found), as_json, "\n".join(lines))
 
 

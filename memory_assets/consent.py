@@ -6,8 +6,8 @@ from memory_assets.tools import Tools
 from records.errors import TrainingError
 
 SPOKEN = """
-SELECT m.message_id AS message_id, m.role AS role, m.speaker_id AS speaker_id, m.user_id AS user_id, p.display_name AS name
-FROM messages m LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
+SELECT m.message_id AS message_id, m.role AS role, m.speaker_id AS speaker_id, m.user_id AS user_id, n.display_name AS name
+FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
 """
 
 

@@ -132,9 +132,17 @@ def make_dataset(
 
 
 def learnable(
-    tools: Tools, interactions: pl.LazyFrame, persona: str, chosen: pl.Expr | None = None
+    tools: Tools,
+    interactions: pl.LazyFrame,
+    persona: str,
+    chosen: pl.Expr | None = None,
+    min_quality: float | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """Return a persona's interactions that may be used, the samples made of them, and how many were left out why."""
+    """Return a persona's interactions that may be used, the samples made of them, and how many were left out why.
+
+    Args:
+        min_quality: Lowest quality of a sample; default: as the settings say.
+    """
     from plugins.datasets import Limits, build_samples
     from plugins.persona import system_prompt
 
@@ -144,7 +152,9 @@ def learnable(
     allowed = own.filter(~late)
     prompt = system_prompt(tools.store.rows("core_memory", agent_id=persona))
     trainer = tools.plugin("trainer")
-    limits = Limits(longest=trainer.longest(), **tools.settings.dataset.model_dump(exclude={"canaries"}))
+    given = tools.settings.dataset.model_dump(exclude={"canaries"})
+    given |= {} if min_quality is None else {"min_quality": min_quality}
+    limits = Limits(longest=trainer.longest(), **given)
     built = build_samples(allowed, persona, prompt, limits, trainer.count_tokens, chosen)
     # Anonymized weeks may be older than what is known now of who spoke: the second look is taken here again.
     exposed = exposing(tools, built.samples)

@@ -85,9 +85,10 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -> pl.DataFrame:
     """Return the week's MessageEmbeddings without embedder, from its snapshot and judgement."""
+    from plugins.order import ORDER
     from plugins.terms import term_lists, traits
 
-    said = raw.filter(pl.col("role") != "system").sort("session_id", "occurred_at", "turn", "message_id")
+    said = raw.filter(pl.col("role") != "system").sort(ORDER)
     if tools.settings.anonymize_memory:
         from plugins.anonymizing import anonymize_texts
 
@@ -104,16 +105,14 @@ def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -
         .explode("source_message_ids")
         .rename({"source_message_ids": "message_id"})
         .group_by("message_id")
-        .agg(
-            pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("importance")
-        )
+        .agg(pl.col("emotion").sort_by("emotion").first().alias("_emotion"), pl.col("quality").max().alias("_quality"))
     )
     return (
         said.with_columns(window_text=window(), terms=term_lists(spoken(said).to_list()), traits=traits())
         .join(judged, on="message_id", how="left", maintain_order="left")
         .with_columns(
             emotion=pl.coalesce("_emotion", pl.lit("neutral")),
-            importance=pl.col("importance").fill_null(0.0),
+            importance=pl.coalesce("importance", "_quality", pl.lit(0.0)),
             text_hash=hashes(spoken(said)),
         )
     )
@@ -143,9 +142,11 @@ def spoken(messages: pl.DataFrame) -> pl.Series:
 
 def window() -> pl.Expr:
     """Return the text for keyword search: a message with its neighbours in the session, each with its speaker's name."""
+    from plugins.interactions import SESSION
+
     line = pl.concat_str("speaker_name", "text", separator=": ")
     return pl.concat_str(
-        line.shift(1).over("session_id"), line, line.shift(-1).over("session_id"), separator="\n", ignore_nulls=True
+        line.shift(1).over(SESSION), line, line.shift(-1).over(SESSION), separator="\n", ignore_nulls=True
     )
 
 

@@ -95,8 +95,8 @@ def secrets(tools: Tools, dataset: dict[str, Any]) -> list[tuple[str, str]]:
         return found
     behind = manifest.select(message_id="source_message_ids").explode("message_id").unique()
     spoken = tools.store.frame(
-        "SELECT m.message_id AS message_id, p.display_name AS name FROM messages m "
-        "JOIN speakers p ON p.speaker_id = m.speaker_id WHERE m.role = 'user'"
+        "SELECT m.message_id AS message_id, n.display_name AS name FROM messages m "
+        "JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id WHERE m.role = 'user'"
     ).cast(pl.String)
     names = (
         spoken.join(behind, on="message_id", how="semi")

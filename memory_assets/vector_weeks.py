@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Texts embedded between two saves: what a kill in between costs."""
 
-TOGETHER = ("agent_id", "user_id", "session_id", "turn")
+TOGETHER = ("agent_id", "user_id", "session_id", "position", "turn_first")
 """Order of the rows in a table: what is read together lies together."""
 
 

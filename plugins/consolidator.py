@@ -64,7 +64,7 @@ class SimilarConsolidator(Consolidator):
 
     def _merged(self, keyed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
         """Return one episode per group; everything it stands for can be found again by ``consolidated_from``."""
-        firsts = ("user_id", "user_key", "session_id", "week", "started_at", "location")
+        firsts = ("user_id", "user_key", "session_id", "world_id", "week", "started_at", "location")
         frame = (
             keyed.sort("started_at", "episode_id")
             .group_by(group, maintain_order=True)

@@ -57,12 +57,16 @@ class SourceOptions:
     Attributes:
         agent: Whose memory it goes to; also the speaker who is the agent, where the format does not say.
         user: The person it belongs to, where the format does not say.
+        session: The conversation that all of it belongs to; None: as the format says, or a day each.
+        world: The world that its agents live in; agents of different worlds with one name are different.
+        metadata: Given to every message, under what the file says of it.
+        called: Name of the archive or folder that the file was found in, e.g. "WhatsApp Chat - Nora".
         timezone: Of times without offset.
         at: Time of the first message, for formats without times.
         columns: Column of the record to column of the file.
         table: Table to read, for databases.
         opt_out: Mark all sessions as not to be trained on.
-        encoding: Of text files.
+        encoding: Of text files; None: UTF-8, or as their byte order mark says.
         day_first: Dates such as 03/04/25 are 3 April; None: decided from the file.
         first_week: Earliest week that can be held.
         now: Messages after it are from the future.
@@ -70,12 +74,16 @@ class SourceOptions:
 
     agent: str | None = None
     user: str | None = None
+    session: str | None = None
+    world: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    called: str | None = None
     timezone: str = "UTC"
     at: datetime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     table: str | None = None
     opt_out: bool = False
-    encoding: str = "utf-8"
+    encoding: str | None = None
     day_first: bool | None = None
     first_week: str = "2020-01-06"
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -83,21 +91,41 @@ class SourceOptions:
 
 @dataclass
 class SourceBatch:
-    """Some messages of a source as rows (see `plugins.sources.normalise`), what could not be read, and how far it is."""
+    """Some messages of a source as rows (see `plugins.sources.normalise`), what could not be read, and how far it is.
+
+    Attributes:
+        rows: In the source's own order: within a session each message follows the one before it, whatever their times say.
+        rejects: See `plugins.sources.normalise.reject`.
+        notes: Sentences for the person who imports: what was decided, what they may want to name.
+        done: Share of the source that was read.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     done: float = 1.0
 
 
 class Source(Plugin):
-    """Reads messages from a file, a folder or a database."""
+    """Reads messages from a file, a folder or a database.
+
+    An archive is unpacked before: its files, or the folder as a whole, are offered to every source.
+    """
 
     kind = "source"
     suffixes: ClassVar[tuple[str, ...]] = ()
+    general: ClassVar[bool] = False
+    """True for a format that fits almost any file of its suffix: particular ones are asked first."""
+    in_order: ClassVar[bool] = True
+    """True where the source shows a conversation as it went, so that its order holds against its times; false for tables, whose
+    rows may stand in any order: there it holds among rows of one time."""
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether this looks like the format; ``head`` holds the first 64 kB of a text file."""
+        return False
+
+    def sniff_folder(self, folder: Path) -> bool:
+        """Return whether this reads a folder (or an archive) as a whole, as exports of many files need."""
         return False
 
     @abstractmethod

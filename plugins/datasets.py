@@ -23,6 +23,9 @@ SENTENCE = r"[^.!?…\n]+[.!?…\n]*\s*"
 ROLES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
 
+SESSION = ("agent_id", "session_key")
+"""What names a conversation outside of the memory."""
+
 NEEDED = (
     *(
         "interaction_id",
@@ -30,10 +33,11 @@ NEEDED = (
         "user_key",
         "persona_id",
         "week",
-        "occurred_at",
-        "turn_first",
+        "agent_id",
+        "position",
         "input_text",
         "output_text",
+        "correction",
     ),
     *("source_message_ids", "opt_out", "quality", "junk", "topics", "residual", "emotion", "language"),
 )
@@ -87,10 +91,8 @@ def build_samples(
         interactions: Rows of AnonymizedInteractions.
         chosen: Which of them become samples; the others may be context. All by default.
     """
-    own = interactions.select(NEEDED).filter(pl.col("persona_id") == persona_id)
-    usable = trainable(own, persona_id, limits.min_quality).sort(
-        "session_key", "occurred_at", "turn_first", "interaction_id"
-    )
+    own = corrected(interactions.select(NEEDED).filter(pl.col("persona_id") == persona_id))
+    usable = trainable(own, persona_id, limits.min_quality).sort(*SESSION, "position", "interaction_id")
     wanted = usable if chosen is None else usable.filter(chosen)
     single = without_duplicates(wanted, limits.near_duplicates)
     even = balanced(balanced(single, "user_key", limits.max_user_share), "_topic", limits.max_topic_share)
@@ -115,6 +117,19 @@ def build_samples(
         pieces.append(_samples(parts, persona_id, system_prompt, limits, room, head))
     rows = pl.concat(pieces)
     return Built(DatasetManifest.shaped(rows.sort("week", "session_key", "sample_id")), left_out)
+
+
+def corrected(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the interactions with what should have been answered as the answer, and what was answered as ``rejected``.
+
+    An answer that somebody corrected is learned as corrected, however badly it was rated.
+    """
+    better = pl.col("correction").is_not_null() & (pl.col("correction") != pl.col("output_text"))
+    return interactions.with_columns(
+        rejected=pl.when(better).then("output_text"),
+        output_text=pl.when(better).then("correction").otherwise("output_text"),
+        quality=pl.when(better).then(1.0).otherwise("quality"),
+    ).drop("correction")
 
 
 def spoken_text() -> pl.Expr:
@@ -213,7 +228,7 @@ HISTORY = ("interaction_id", "input_text", "output_text", "source_message_ids", 
 def _with_history(frame: pl.DataFrame, history: int) -> pl.DataFrame:
     """Return the exchanges with those before them in the session, nearest first, as columns with a number."""
     return frame.with_columns(
-        pl.col(name).shift(back).over("session_key").alias(f"{name}{back}")
+        pl.col(name).shift(back).over(SESSION).alias(f"{name}{back}")
         for back in range(1, history + 1)
         for name in HISTORY
     )
@@ -257,6 +272,7 @@ def _samples(frame: pl.DataFrame, persona_id: str, system: str, limits: Limits, 
         source_message_ids=pl.concat_list(sources),
         quality=along("quality").list.mean().round(4),
         n_tokens=tokens.cast(pl.Int64),
+        rejected="rejected",
         _messages=pl.concat_list(turns).list.drop_nulls(),
         _part=pl.col("_part") if "_part" in frame.columns else pl.lit(0),
     )
@@ -290,7 +306,9 @@ def _split(frame: pl.DataFrame, room: int, count: Count) -> tuple[pl.DataFrame, 
             continue
         for number, part in enumerate(parts, start=1):
             tokens = sum(count([said, part])) + 2 * PER_MESSAGE
-            rows.append({**row, "input_text": said, "output_text": part, "_own": tokens, "_part": number})
+            rows.append(
+                {**row, "input_text": said, "output_text": part, "rejected": None, "_own": tokens, "_part": number}
+            )
     return pl.DataFrame(rows, schema={**frame.schema, "_part": pl.Int32}, orient="row"), lost
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import polars as pl
 
 from plugins.contracts import EpisodeExtractor, PluginConfig, Spent
+from plugins.interactions import SESSION
 from plugins.lexicon import DATA, any_of, content_words
+from plugins.order import ORDER
 from plugins.segmentation import boundaries, content
 from records.ids import content_id
 from records.memory import Episodes
@@ -142,14 +144,12 @@ class RuleEpisodes(EpisodeExtractor):
         """Return one row per segment with its aggregates and its interactions' texts."""
         gap = (pl.col("started_at") - pl.col("occurred_at").shift(1)).dt.total_minutes() > self.config.gap_minutes
         text = pl.concat_str("input_text", "output_text", separator="\n").str.strip_chars("\n")
-        frame = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id").with_columns(
-            _pause=gap.fill_null(value=False).over("session_id"),
-            _company=(pl.col("participants") != pl.col("participants").shift(1).over("session_id")).fill_null(
-                value=False
-            )
+        frame = interactions.sort(*ORDER, "interaction_id").with_columns(
+            _pause=gap.fill_null(value=False).over(SESSION),
+            _company=(pl.col("participants") != pl.col("participants").shift(1).over(SESSION)).fill_null(value=False)
             & (pl.col("participants").list.len() > 2),
             _turned=(
-                (pl.col("valence") - pl.col("valence").shift(1).over("session_id")).abs() > self.config.valence_turn
+                (pl.col("valence") - pl.col("valence").shift(1).over(SESSION)).abs() > self.config.valence_turn
             ).fill_null(value=False),
             _shift=pl.Series(self._shifts(interactions), dtype=pl.Boolean),
         )
@@ -157,7 +157,7 @@ class RuleEpisodes(EpisodeExtractor):
         return (
             frame.with_columns(
                 _text=text,
-                _segment=pl.concat_str("session_id", "_part", "_chunk", separator="\x1f"),
+                _segment=pl.concat_str(*SESSION, "_part", "_chunk", separator="\x1f"),
                 _disclosed=text.str.count_matches(any_of(DISCLOSURE)),
                 _decided=text.str.count_matches(any_of(DECISION)),
                 _words=text.str.count_matches(r"\w+"),
@@ -165,7 +165,10 @@ class RuleEpisodes(EpisodeExtractor):
             )
             .group_by("_segment", maintain_order=True)
             .agg(
-                pl.col("agent_id", "user_id", "user_key", "session_id", "week").first(),
+                pl.col("agent_id", "world_id", "user_id", "user_key", "session_id", "week").first(),
+                pl.col("location").drop_nulls().last(),
+                pl.col("given_importance").max(),
+                pl.col("given_importance").is_not_null().all().alias("_all_given"),
                 pl.col("started_at").min(),
                 pl.col("occurred_at").max().alias("ended_at"),
                 pl.col("turn_first").min(),
@@ -191,12 +194,12 @@ class RuleEpisodes(EpisodeExtractor):
 
     def _shifts(self, interactions: pl.DataFrame) -> list[bool]:
         """Return whether each interaction, in the order of the segments, begins another topic."""
-        ordered = interactions.sort("session_id", "occurred_at", "turn_first", "interaction_id")
+        ordered = interactions.sort(*ORDER, "interaction_id")
         if not self.config.topic_shifts:
             return [False] * ordered.height
         # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
         said = pl.when(pl.col("input_text") != "").then("input_text").otherwise("output_text")
-        sessions = ordered.group_by("session_id", maintain_order=True).agg(said=said)["said"].to_list()
+        sessions = ordered.group_by(SESSION, maintain_order=True).agg(said=said)["said"].to_list()
         found = [
             place in here
             for texts, here in zip(sessions, map(set, boundaries(sessions)), strict=True)
@@ -208,7 +211,7 @@ class RuleEpisodes(EpisodeExtractor):
         """Return the number of the segment of each interaction; soft cuts wait until a segment has ``shortest`` interactions."""
         parts, part, length, session = [], 0, 0, None
         for name, pause, soft in frame.select(
-            "session_id", "_pause", pl.any_horizontal("_company", "_turned", "_shift")
+            pl.concat_str(*SESSION, separator="\x1f"), "_pause", pl.any_horizontal("_company", "_turned", "_shift")
         ).rows():
             if name != session:
                 session, part, length = name, 0, 0
@@ -255,9 +258,14 @@ class RuleEpisodes(EpisodeExtractor):
             + 0.1 * (pl.col("_judged") & (pl.col("quality") > 0.5)).cast(pl.Float64)
             - 0.3 * pl.col("_junk")
         )
+        # A caller's word wins; where only some of it was given, what the rules find in the rest counts, too.
+        importance = importance.clip(0, 1).round(4)
+        importance = (
+            pl.when("_all_given").then("given_importance").otherwise(pl.max_horizontal(importance, "given_importance"))
+        )
         company = pl.col("participants").list.len() >= 2
         config = self.config
-        return segments.with_columns(importance=importance.clip(0, 1).round(4)).filter(
+        return segments.with_columns(importance=importance).filter(
             (pl.col("importance") > config.min_importance)
             | (pl.col("arousal") > config.min_arousal)
             | (company & (pl.col("importance") > config.min_shared_importance))
@@ -285,6 +293,8 @@ class RuleEpisodes(EpisodeExtractor):
                     "user_key",
                     "session_id",
                     "week",
+                    "world_id",
+                    "location",
                     "started_at",
                     "ended_at",
                     "turn_first",
@@ -299,7 +309,6 @@ class RuleEpisodes(EpisodeExtractor):
             "title": _title(event),
             "event": event,
             "summary": summary,
-            "location": None,
             "valence": round(row["valence"], 4),
             "dominant_emotion": dominant,
             "keywords": keywords,

@@ -58,3 +58,21 @@ class PromptExporter(Exporter):
         for raw in samples["messages"]:
             messages = json.loads(raw)
             yield json.dumps({"prompt": messages[:-1], "completion": messages[-1:]}, ensure_ascii=False)
+
+
+class PreferenceExporter(Exporter):
+    """One object a line: {"prompt": [messages], "chosen": [the better answer], "rejected": [the corrected one]}, as TRL's DPO takes it.
+
+    Samples that nobody corrected are no pairs and are left out.
+    """
+
+    name = "preference"
+
+    def lines(self, samples: pl.DataFrame) -> Iterator[str]:
+        """Yield one line per corrected sample."""
+        for raw, worse in samples.drop_nulls("rejected").select("messages", "rejected").iter_rows():
+            messages = json.loads(raw)
+            rejected = [{**messages[-1], "content": worse}]
+            yield json.dumps(
+                {"prompt": messages[:-1], "chosen": messages[-1:], "rejected": rejected}, ensure_ascii=False
+            )

@@ -12,6 +12,8 @@ from pydantic import Field
 from plugins.contracts import FactExtractor, PluginConfig, Spent
 from plugins.episodes_rules import RuleEpisodes
 from plugins.facts_rules import fact_row
+from plugins.interactions import SESSION
+from plugins.order import ORDER
 from records.errors import PluginError
 from records.memory import EPISODE_TYPES, FACT_CATEGORIES, Episodes, Facts
 
@@ -95,8 +97,8 @@ class LLMFacts(FactExtractor):
         self.spent = Spent()
         before = _counters(model)
         rows: dict[str, dict[str, Any]] = {}
-        said = messages.filter(pl.col("role") != "system").sort("session_id", "occurred_at", "turn", "message_id")
-        for session in said.partition_by("session_id", maintain_order=True):
+        said = messages.filter(pl.col("role") != "system").sort(ORDER)
+        for session in said.partition_by(SESSION, maintain_order=True):
             size = self.config.messages_per_request
             for start in range(0, session.height, size):
                 spent = _counters(model)

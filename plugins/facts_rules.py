@@ -9,6 +9,7 @@ import polars as pl
 
 from plugins.contracts import FactExtractor, Spent
 from plugins.facts_general import GENERAL
+from plugins.order import with_position
 from records.ids import content_id
 from records.memory import Facts
 
@@ -349,7 +350,7 @@ class RuleFacts(FactExtractor):
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return Facts; cost is linear in the messages that say something in the first person."""
         self.spent = Spent()
-        candidates = messages.filter(pl.col("text").str.contains(HINT) & (pl.col("role") != "system"))
+        candidates = with_position(messages).filter(pl.col("text").str.contains(HINT) & (pl.col("role") != "system"))
         rows: dict[str, dict[str, Any]] = {}
         for message in candidates.iter_rows(named=True):
             for fact in self._of(message):
@@ -430,6 +431,7 @@ def fact_row(
         "confidence": round(confidence, 4),
         "quote": quote,
         "first_mentioned": message["occurred_at"],
+        "position": message["position"],
         "week": message["week"],
         "source_message_ids": [message["message_id"]],
         "extracted_by": maker,

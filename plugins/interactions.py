@@ -1,16 +1,19 @@
 """From utterances to interactions: who answered what, within one week."""
 
+import json
 from collections.abc import Callable
 
 import polars as pl
 
+from plugins.order import ORDER, ordered
 from records.ids import content_id
 from records.interactions import RawInteractions
 
 LONGEST_INPUT = 20
 """Utterances of others that count as the input of one answer, the last ones."""
 
-ORDER = ("session_id", "occurred_at", "turn", "message_id")
+SESSION = ORDER[:2]
+"""What names a conversation: two agents may use one session id for two."""
 
 
 def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
@@ -20,21 +23,21 @@ def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl
     """
     if messages.is_empty():
         return RawInteractions.create_empty()
-    frame = messages.sort(ORDER, nulls_last=True)
-    present = frame.group_by("session_id").agg(_present=pl.col("speaker_id").unique().sort())
+    frame = ordered(messages)
+    present = frame.group_by(SESSION).agg(_present=pl.col("speaker_id").unique().sort())
     given = pl.col("participants").str.json_decode(pl.List(pl.String))
     frame = (
         _keyed(_keyed(frame, "user", pseudonym), "session", pseudonym)
-        .join(present, on="session_id", how="left", maintain_order="left")
+        .join(present, on=SESSION, how="left", maintain_order="left")
         .with_columns(
-            pl.coalesce("turn", pl.int_range(1, pl.len() + 1).over("session_id")).cast(pl.Int64).alias("turn"),
+            pl.coalesce("turn", pl.int_range(1, pl.len() + 1).over(SESSION)).cast(pl.Int64).alias("turn"),
             participants=pl.coalesce(given, "_present"),
             opt_out=pl.col("session_opt_out") | pl.col("speaker_opt_out") | pl.col("user_opt_out"),
             feedback_rating=pl.mean_horizontal("rating", "correct").clip(-1, 1),
         )
     )
     found = spans(frame).select("interaction_id", "first", "closed")
-    closing = frame.with_row_index("_position").select("message_id", "session_id", pl.col("_position").cast(pl.Int64))
+    closing = frame.with_row_index("_position").select("message_id", pl.col("_position").cast(pl.Int64))
     spoken = closing.join_asof(found.sort("closed"), left_on="_position", right_on="closed", strategy="forward")
     frame = frame.join(
         spoken.select("message_id", "interaction_id"), on="message_id", how="left", maintain_order="left"
@@ -66,22 +69,22 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("role") != "system")
     )
     rows = rows.with_columns(
-        _start=pl.col("_position").min().over("session_id"),
-        _agents=(pl.col("role") == "agent").any().over("session_id"),
+        _start=pl.col("_position").min().over(SESSION),
+        _agents=(pl.col("role") == "agent").any().over(SESSION),
     )
     anchors = rows.filter(~pl.col("_agents") | (pl.col("role") == "agent")).with_columns(
-        _last=pl.col("_position").shift(1).over("session_id", "speaker_id")
+        _last=pl.col("_position").shift(1).over(*SESSION, "speaker_id")
     )
     answered = anchors.select(
-        "session_id",
+        *SESSION,
         first=pl.max_horizontal(pl.coalesce(pl.col("_last") + 1, "_start"), pl.col("_position") - LONGEST_INPUT),
         closed="_position",
         anchor=pl.lit(value=True),
     )
-    ends = anchors.group_by("session_id").agg(_end=pl.col("_position").max())
-    open_rows = rows.join(ends, on="session_id", how="left").filter(pl.col("_position") > pl.col("_end").fill_null(-1))
+    ends = anchors.group_by(SESSION).agg(_end=pl.col("_position").max())
+    open_rows = rows.join(ends, on=SESSION, how="left").filter(pl.col("_position") > pl.col("_end").fill_null(-1))
     unanswered = (
-        open_rows.group_by("session_id")
+        open_rows.group_by(SESSION)
         .agg(first=pl.col("_position").min(), closed=pl.col("_position").max())
         .with_columns(anchor=pl.lit(value=False))
     )
@@ -109,7 +112,7 @@ def _members(found: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 
 def interactions(raw: pl.DataFrame) -> pl.DataFrame:
     """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged."""
-    frame = raw.sort(ORDER, nulls_last=True)
+    frame = raw.sort(ORDER)
     found = spans(frame)
     members = _members(found, frame)
     own = pl.col("_position") == pl.col("closed")
@@ -125,10 +128,11 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         members.with_columns(_line=line, _answer=is_answer, _who=who)
         .group_by("closed", maintain_order=True)
         .agg(
-            pl.col("session_id", "session_key", "agent_id", "user_id", "user_key", "week").first(),
+            pl.col("session_id", "session_key", "agent_id", "world_id", "user_id", "user_key", "week").first(),
             persona_id=pl.col("_who").filter(pl.col("_answer") & (pl.col("role") == "agent")).first(),
             started_at=pl.col("occurred_at").min(),
             occurred_at=pl.col("occurred_at").max(),
+            position=pl.col("position").last(),
             turn_first=pl.col("turn").min(),
             turn_last=pl.col("turn").max(),
             n_messages=pl.len().cast(pl.Int64),
@@ -140,6 +144,30 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
             opt_out=pl.col("opt_out").any(),
             quality_override=pl.col("quality_override").drop_nulls().last(),
             feedback_rating=pl.col("feedback_rating").filter(pl.col("_answer")).last(),
+            correction=pl.col("correction").filter(pl.col("_answer")).last(),
+            location=pl.col("location").drop_nulls().last(),
+            model_version=pl.col("model_version").filter(pl.col("_answer")).last(),
+            input_given=pl.col("emotion").filter(~pl.col("_answer")).drop_nulls().last(),
+            output_given=pl.col("emotion").filter(pl.col("_answer")).drop_nulls().last(),
+            given_importance=pl.col("importance").max(),
+            _metadata=pl.col("metadata").drop_nulls(),
         )
+        .with_columns(
+            metadata=pl.col("_metadata").map_elements(_together, return_dtype=pl.String),
+            given_emotion=pl.coalesce("input_given", "output_given"),
+        )
+        .drop("_metadata")
     )
     return built.join(found.select("closed", "interaction_id"), on="closed").drop("closed")
+
+
+def _together(given: pl.Series) -> str | None:
+    """Return the metadata of several messages as one JSON object; what is no object stands under ``value``."""
+    together: dict[str, object] = {}
+    for text in given:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        together.update(value if isinstance(value, dict) else {"value": value})
+    return json.dumps(together, sort_keys=True, ensure_ascii=False) if together else None

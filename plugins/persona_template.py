@@ -7,6 +7,8 @@ A template is a JSON file:
     {"name": "Lumi", "traits": {"warmth": 0.6, "humour": 0.5},
      "levels": [{"name": "stranger", "from": -100, "traits": {"warmth": -0.2}}, {"name": "friend", "from": 30, "traits": {"warmth": 0.2}}],
      "moods": {"cheerful": {"humour": 0.2}}}
+
+Personalities of LuminoraCore are templates as well: see `plugins.persona_luminora`.
 """
 
 import json
@@ -20,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plugins.persona_luminora import as_template, is_personality
 from records.errors import MemoryAssetsError
 
 DEFAULT_LEVELS = (
@@ -82,11 +85,14 @@ def load_persona(path: Path) -> PersonaTemplate:
         MemoryAssetsError: the file is missing or not a template; the message names the field.
     """
     try:
-        made = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        made = _File.model_validate(as_template(data, path.name) if is_personality(data) else data)
     except FileNotFoundError:
         raise MemoryAssetsError(f"there is no persona template {path.name} in {path.parent}") from None
     except json.JSONDecodeError as error:
         raise MemoryAssetsError(f"{path.name}: no JSON at line {error.lineno}") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise MemoryAssetsError(f"{path.name}: no JSON in UTF-8") from None
     except ValidationError as error:
         first: Any = error.errors()[0]
         raise MemoryAssetsError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

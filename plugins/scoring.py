@@ -3,7 +3,8 @@
 import polars as pl
 
 from plugins.contracts import Emotion, Scorer, Topics
-from plugins.interactions import interactions
+from plugins.feelings import as_given
+from plugins.interactions import SESSION, interactions
 from plugins.lexicon import language
 from records.interactions import ScoredInteractions
 
@@ -19,18 +20,21 @@ def score_week(
     built = interactions(raw)
     if built.is_empty():
         return ScoredInteractions.create_empty()
+    # To a scorer a conversation is one name: two agents may use the same one.
+    conversation = pl.concat_str(*SESSION, separator="\x1f").alias("session_id")
     whole = pl.concat_str("input_text", "output_text", separator="\n")
     texts = built.select("interaction_id", text=whole)
     known = _felt_before(built, emotion, earlier)
     feelings = pl.concat([known, _emotions(built.join(known, on="interaction_id", how="anti"), emotion)])
     named = topics.name_topics(texts.rename({"interaction_id": "id"})).rename({"id": "interaction_id"})
-    scores = scorer.score(built.select("interaction_id", "session_id", "input_text", "output_text"))
+    scores = scorer.score(built.select("interaction_id", conversation, "input_text", "output_text"))
     # A scorer names the components it has; those of others stay empty.
     others = [
         name for name in ScoredInteractions.column_names() if name.startswith("q_") and name not in scores.columns
     ]
     scores = scores.with_columns(pl.lit(None, pl.Float64).alias(name) for name in others)
     frame = built.join(scores, on="interaction_id").join(feelings, on="interaction_id").join(named, on="interaction_id")
+    frame = as_given(frame)
     judged = (
         pl.when(pl.col("quality_override").is_not_null())
         .then(pl.lit("override"))

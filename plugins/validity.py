@@ -56,7 +56,7 @@ def resolve(facts: pl.DataFrame) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     current: dict[tuple[Any, ...], dict[str, Any]] = {}
-    ordered = facts.sort("first_mentioned", "confidence", "fact_id", descending=[False, True, False])
+    ordered = facts.sort("first_mentioned", "position", "confidence", "fact_id", descending=[False, False, True, False])
     for row in ordered.iter_rows(named=True):
         whose = (row["agent_id"], row["user_id"], row["subject"])
         meaning = _meaning(row["value"])

@@ -13,6 +13,14 @@ class SourceError(MemoryAssetsError):
     """A file or a database cannot be read as the chosen source."""
 
 
+class AgentNeeded(SourceError):
+    """A chat does not say which of its speakers is the agent; ``speakers`` are their names."""
+
+    def __init__(self, message: str, speakers: list[str]) -> None:
+        super().__init__(message)
+        self.speakers = speakers
+
+
 class PluginError(MemoryAssetsError):
     """A plugin is missing, broken, or clashes with another one."""
 

@@ -29,7 +29,8 @@ class RawInteractions(Record):
     interaction_id = dy.String(description="Content id of the exchange it belongs to within this week")
     session_id = dy.String(description="Conversation it was said in")
     session_key = dy.String(description="Keyed pseudonym of session_id; the only name of a session outside the memory")
-    agent_id = dy.String(description="Whose memory it belongs to: an agent, a world, or an imported chat")
+    agent_id = dy.String(description="Whose memory it belongs to: an agent, or a group that is observed")
+    world_id = dy.String(nullable=True, description="World that the agent lives in; null outside of worlds")
     user_id = dy.String(nullable=True, description="The person the session belongs to; null in worlds")
     user_key = dy.String(
         nullable=True, description="Keyed pseudonym of user_id; the only name of a user outside the memory"
@@ -39,10 +40,17 @@ class RawInteractions(Record):
     role = dy.String(check=one_of(ROLES), description="user, agent or system")
     text = dy.String(min_length=1, description="What was said")
     emotion = dy.String(nullable=True, description="Emotion as given by the capturing service, if any")
+    importance = dy.Float64(
+        nullable=True, min=0, max=1, description="Importance as given by the capturing service, if any"
+    )
+    position = dy.Int64(
+        description="Sorts the messages of a session as they were said, across weeks; see plugins/order.py"
+    )
     turn = dy.Int64(min=0, description="Turn number given by the source, else position within session and week, from 1")
     location = dy.String(nullable=True, description="Where it was said, in worlds")
     participants = dy.List(dy.String(), description="Speakers who were present, sorted")
     model_version = dy.String(nullable=True, description="Model that produced an agent's message")
+    metadata = dy.String(nullable=True, description="Free metadata, JSON")
     occurred_at = dy.Datetime(**UTC_TIME, description="When it was said, UTC")
     week = dy.String(description="Monday of its week")
     opt_out = dy.Bool(description="True when the session or its speaker must not be trained on")
@@ -50,6 +58,9 @@ class RawInteractions(Record):
     source_ref = dy.String(nullable=True, description="Its id in the source")
     quality_override = dy.Float64(nullable=True, min=0, max=1, description="Quality set by a person, if any")
     feedback_rating = dy.Float64(nullable=True, min=-1, max=1, description="Mean feedback on this message, -1 to 1")
+    correction = dy.String(
+        nullable=True, description="What should have been said instead, as feedback says; the latest"
+    )
 
 
 class ScoredInteractions(Record):
@@ -63,12 +74,14 @@ class ScoredInteractions(Record):
     session_id = dy.String(description="Conversation")
     session_key = dy.String(description="Keyed pseudonym of session_id")
     agent_id = dy.String(description="Whose memory it belongs to")
+    world_id = dy.String(nullable=True, description="World that the agent lives in; null outside of worlds")
     user_id = dy.String(nullable=True, description="The person the session belongs to")
     user_key = dy.String(nullable=True, description="Keyed pseudonym of user_id")
     persona_id = dy.String(nullable=True, description="Agent that answered; null when no agent did")
     week = dy.String(description="Monday of its week")
     started_at = dy.Datetime(**UTC_TIME, description="First message, UTC")
     occurred_at = dy.Datetime(**UTC_TIME, description="Last message, UTC")
+    position = dy.Int64(description="That of its last message: sorts the interactions of a session as they happened")
     turn_first = dy.Int64(description="First turn")
     turn_last = dy.Int64(description="Last turn")
     n_messages = dy.Int64(min=1, description="Utterances in it")
@@ -78,6 +91,18 @@ class ScoredInteractions(Record):
     participant_names = dy.List(dy.String(), description="Display names of the speakers, sorted")
     source_message_ids = dy.List(dy.String(), description="Messages it is made of, in order")
     opt_out = dy.Bool(description="True when any message of it must not be trained on")
+    location = dy.String(nullable=True, description="Where it happened, if it was given")
+    model_version = dy.String(nullable=True, description="Model that answered, if it was given")
+    given_emotion = dy.String(
+        nullable=True, description="Emotion as the capturing service named it: of the input, else of the answer"
+    )
+    given_importance = dy.Float64(
+        nullable=True, min=0, max=1, description="Highest importance given for a message of it"
+    )
+    metadata = dy.String(
+        nullable=True, description="Free metadata of its messages, JSON; where two say something, the later one"
+    )
+    correction = dy.String(nullable=True, description="What should have been answered, as somebody said in feedback")
     language = dy.String(description="en, es or und, from function words")
     quality = dy.Float64(min=0, max=1, description="What is kept and trained on: scorer, feedback or override")
     quality_source = dy.String(check=one_of(("scorer", "feedback", "override")), description="Which of them decided")
@@ -121,6 +146,8 @@ class AnonymizedInteractions(Record):
     week = dy.String(description="Monday of its week")
     started_at = dy.Datetime(**UTC_TIME, description="First message, UTC")
     occurred_at = dy.Datetime(**UTC_TIME, description="Last message, UTC")
+    position = dy.Int64(description="That of its last message: sorts the interactions of a session as they happened")
+    position = dy.Int64(description="As scored: sorts the interactions of a session")
     turn_first = dy.Int64(description="First turn")
     input_text = dy.String(description="What the others said, anonymized")
     output_text = dy.String(description="What was answered, anonymized")
@@ -134,6 +161,10 @@ class AnonymizedInteractions(Record):
     arousal = dy.Float64(min=0, max=1, description="As scored")
     valence = dy.Float64(min=-1, max=1, description="As scored")
     topics = dy.List(dy.String(), description="As scored")
+    model_version = dy.String(nullable=True, description="Model that answered, if it was given")
+    correction = dy.String(
+        nullable=True, description="What should have been answered, anonymized; null: nobody said so"
+    )
     n_replaced = dy.Int64(min=0, description="Spans replaced in it")
     residual = dy.Int64(min=0, description="Spans the second look still found; above zero it is not exported")
     anonymized_by = dy.String(description="Fingerprint of the anonymizer")

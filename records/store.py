@@ -9,44 +9,65 @@ ADAPTER_STATUSES = ("candidate", "approved", "deployed", "quarantined", "retired
 
 
 class Speakers(Record):
-    """People, agents and characters, with the names they go by."""
+    """People, agents and characters."""
 
     speaker_id = dy.String(primary_key=True, description="Id of a person, agent or character")
     kind = dy.String(check=one_of(("user", "agent")), description="user or agent")
-    display_name = dy.String(description="Name shown in a conversation")
     opt_out_training = dy.Bool(description="True when nothing this person said may be trained on")
 
 
-class Sessions(Record):
-    """Conversations."""
+class SpeakerNames(Record):
+    """Names that speakers go by, each in the memory of one agent: what one calls somebody renames nobody for another."""
 
-    session_id = dy.String(primary_key=True, description="Id of the conversation")
-    agent_id = dy.String(description="Whose memory it belongs to")
+    agent_id = dy.String(primary_key=True, description="In whose memory")
+    speaker_id = dy.String(primary_key=True, description="Whose name")
+    display_name = dy.String(description="Name shown in a conversation")
+    since = dy.Datetime(**UTC_TIME, description="Latest message under that name; a later one is kept")
+
+
+class Sessions(Record):
+    """Conversations; two agents may use the same id for two."""
+
+    session_id = dy.String(primary_key=True, description="Id of the conversation, within the agent's memory")
+    agent_id = dy.String(primary_key=True, description="Whose memory it belongs to")
     user_id = dy.String(nullable=True, description="The person it belongs to; null in worlds and groups")
     opt_out_training = dy.Bool(description="True when nothing in it may be trained on")
     started_at = dy.Datetime(**UTC_TIME, description="Given, or time of the first message")
     ended_at = dy.Datetime(**UTC_TIME, nullable=True, description="When it was ended, if it was")
     source = dy.String(description="Importer or client that brought it")
     metadata = dy.String(nullable=True, description="Free metadata, JSON")
+    world_id = dy.String(nullable=True, description="World that the agent lives in; null outside of worlds")
 
 
 class Messages(Record):
     """Utterances, each once."""
 
-    message_id = dy.String(primary_key=True, description="Content id: session, speaker, time, text and source id")
+    message_id = dy.String(
+        primary_key=True,
+        description="Content id: agent, session, and the source's id or speaker, time, text and number",
+    )
     session_id = dy.String(description="Conversation")
     agent_id = dy.String(description="Whose memory it belongs to (as in the session)")
+    world_id = dy.String(nullable=True, description="World that the agent lives in; null outside of worlds")
     user_id = dy.String(nullable=True, description="The person it belongs to (as in the session)")
     speaker_id = dy.String(description="Who said it")
     role = dy.String(check=one_of(ROLES), description="user, agent or system")
     text = dy.String(min_length=1, description="What was said")
-    emotion = dy.String(nullable=True, description="Emotion as given by the capturing service")
+    emotion = dy.String(nullable=True, description="Emotion as given by the capturing service, any label")
+    importance = dy.Float64(nullable=True, min=0, max=1, description="Importance as given by the capturing service")
     turn = dy.Int64(nullable=True, description="Turn number given by the source")
+    follows = dy.String(
+        nullable=True,
+        description="Message that its source has right before it, where their times do not say so; of several sources, all of them",
+    )
     location = dy.String(nullable=True, description="Where, in worlds")
     participants = dy.String(nullable=True, description="JSON list of speaker ids that were present")
     model_version = dy.String(nullable=True, description="Model that produced it")
     metadata = dy.String(nullable=True, description="Free metadata, JSON")
     occurred_at = dy.Datetime(**UTC_TIME, description="When it was said")
+    edited_at = dy.Datetime(
+        **UTC_TIME, nullable=True, description="When the text became what it is; null: never edited"
+    )
     week = dy.String(description="Monday of its week")
     source = dy.String(description="Importer or client that brought it")
     source_ref = dy.String(nullable=True, description="Its id in the source")
@@ -122,6 +143,21 @@ class Datasets(Record):
     created_at = dy.Datetime(**UTC_TIME, description="When")
 
 
+class Exports(Record):
+    """Files that were written for use elsewhere, so that trace and erasure know them."""
+
+    export_id = dy.String(primary_key=True, description="Content id over path, content and time")
+    agent_id = dy.String(description="Persona")
+    layer = dy.String(check=one_of(("personality", "episodic", "skill")), description="personality, episodic or skill")
+    week = dy.String(nullable=True, description="Monday of the only week in it; null: all weeks")
+    skill = dy.String(nullable=True, description="Name of its skill, skill ones only")
+    format = dy.String(description="Exporter plugin")
+    path = dy.String(description="Where it was written")
+    n_samples = dy.Int64(min=0, description="Samples in it")
+    content_hash = dy.String(description="Hash of the file as it was written")
+    created_at = dy.Datetime(**UTC_TIME, description="When")
+
+
 class Adapters(Record):
     """Registry of adapter versions."""
 
@@ -182,8 +218,8 @@ class Affinity(Record):
 class Moods(Record):
     """The mood of an agent within a conversation."""
 
+    agent_id = dy.String(primary_key=True, description="Whose mood")
     session_id = dy.String(primary_key=True, description="Conversation")
-    agent_id = dy.String(description="Whose mood")
     name = dy.String(min_length=1, description="As in the persona's template")
     intensity = dy.Float64(min=0, max=1, description="How strong")
     started_at = dy.Datetime(**UTC_TIME, description="When it began")
@@ -219,6 +255,7 @@ class InstallationState(Record):
 
 STORE_TABLES: tuple[type[Record], ...] = (
     Speakers,
+    SpeakerNames,
     Sessions,
     Messages,
     CoreMemory,
@@ -227,6 +264,7 @@ STORE_TABLES: tuple[type[Record], ...] = (
     Tombstones,
     Receipts,
     Datasets,
+    Exports,
     Adapters,
     Deployments,
     Recalled,

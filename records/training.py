@@ -19,3 +19,6 @@ class DatasetManifest(Record):
     n_tokens = dy.Int64(min=0, description="Tokens by the base's own tokenizer, an estimate where it is not installed")
     content_hash = dy.String(description="Hash of the sample's text as exported")
     messages = dy.String(description="The sample as ChatML messages, JSON")
+    rejected = dy.String(
+        nullable=True, description="The answer that somebody corrected; the sample holds the better one"
+    )

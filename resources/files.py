@@ -41,6 +41,11 @@ def write_frame(path: Path, frame: "pl.DataFrame") -> None:
         frame.write_parquet(aside, compression="zstd")
 
 
+def bytes_hash(data: bytes) -> str:
+    """Return what `file_hash` says of a file with this content."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
 def file_hash(path: Path) -> str:
     """Return the 32 hex characters of a file's BLAKE2b digest."""
     digest = blake2b(digest_size=16)

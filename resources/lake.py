@@ -93,7 +93,10 @@ class Lake:
         return sorted("|".join(unquote(part) for part in key.split("/")) for key in keys)
 
     def read(self, asset: str, record: type[Record], partitions: Sequence[str] | None = None) -> pl.LazyFrame:
-        """Return one lazy frame over the partitions asked for (all by default); absent ones are empty."""
+        """Return one lazy frame over the partitions asked for (all by default); absent ones are empty.
+
+        A partition that was written before a column existed has nulls there, until it is made again.
+        """
         there = self.partitions(asset)
         wanted = there if partitions is None else sorted(set(partitions) & set(there))
         if not wanted:
@@ -102,4 +105,4 @@ class Lake:
         if self.local is None:
             protocol = self.url.split("://", 1)[0]
             paths = [f"{protocol}://{path}" for path in paths]
-        return pl.scan_parquet(paths)
+        return pl.scan_parquet(paths, schema=record.polars_schema(), missing_columns="insert", extra_columns="ignore")

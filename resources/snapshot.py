@@ -7,17 +7,18 @@ import polars as pl
 from resources.store import InteractionStore
 
 COLUMNS = """
-    m.message_id, m.session_id, m.agent_id, m.user_id, m.speaker_id,
-    coalesce(p.display_name, m.speaker_id) AS speaker_name, m.role, m.text, m.emotion, m.turn, m.location,
-    m.participants, m.model_version, m.occurred_at, m.week, m.source, m.source_ref,
+    m.message_id, m.session_id, m.agent_id, m.world_id, m.user_id, m.speaker_id,
+    coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.text, m.emotion, m.importance, m.turn, m.follows,
+    m.location, m.participants, m.model_version, m.metadata, m.occurred_at, m.week, m.source, m.source_ref,
     s.opt_out_training AS session_opt_out, coalesce(p.opt_out_training, u.opt_out_training) AS speaker_opt_out,
-    u.opt_out_training AS user_opt_out, f.quality_override, f.rating, f.correct
+    u.opt_out_training AS user_opt_out, f.quality_override, f.rating, f.correct, c.correction
 """
 
 QUERY = f"""
 SELECT {COLUMNS}
 FROM messages m
-JOIN sessions s ON s.session_id = m.session_id
+JOIN sessions s ON s.agent_id = m.agent_id AND s.session_id = m.session_id
+LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
 LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
 LEFT JOIN speakers u ON u.speaker_id = m.user_id
 LEFT JOIN (
@@ -25,6 +26,12 @@ LEFT JOIN (
            avg(CASE WHEN correct THEN 1.0 WHEN NOT correct THEN -1.0 END) AS correct
     FROM feedback GROUP BY message_id
 ) f ON f.message_id = m.message_id
+LEFT JOIN (
+    SELECT message_id, correction
+    FROM (SELECT message_id, correction, row_number() OVER (PARTITION BY message_id ORDER BY given_at DESC, feedback_id) AS place
+          FROM feedback WHERE correction IS NOT NULL) ranked
+    WHERE place = 1
+) c ON c.message_id = m.message_id
 """
 
 
@@ -37,16 +44,48 @@ def read_week_messages(store: InteractionStore, first: str, last: str) -> pl.Dat
     return tidy(frame)
 
 
+RECENT = """
+SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.text,
+       m.occurred_at, m.turn, m.follows, m.seq
+FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
+WHERE {where} ORDER BY m.occurred_at DESC, m.seq DESC LIMIT {limit}
+"""
+
+BESIDE = 20
+"""Messages that are read beyond those asked for: what is of one time stands together before the last ones are taken."""
+
+
+def recent_messages(store: InteractionStore, where: str, values: list[str], limit: int) -> pl.DataFrame:
+    """Return the newest messages that ``where`` names (its placeholders are ``values``), as they were said, oldest of them first."""
+    from plugins.order import ordered
+
+    found = tidy(store.frame(RECENT.format(where=where, limit=int(limit) + BESIDE), values))
+    return ordered(found).sort("position", "seq").tail(limit)
+
+
 def tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a store query's frame with the same types from SQLite and PostgreSQL."""
     flags = ("session_opt_out", "speaker_opt_out", "user_opt_out")
-    nullable = ("user_id", "emotion", "location", "participants", "model_version", "source_ref")
+    nullable = (
+        "world_id",
+        "user_id",
+        "emotion",
+        "follows",
+        "location",
+        "participants",
+        "model_version",
+        "metadata",
+        "source_ref",
+        "correction",
+    )
     casts: list[Any] = [
         pl.col(name).cast(pl.Boolean, strict=False).fill_null(value=False) for name in flags if name in frame.columns
     ]
     casts += [pl.col(name).cast(pl.String) for name in nullable if name in frame.columns]
     casts += [
-        pl.col(name).cast(pl.Float64) for name in ("quality_override", "rating", "correct") if name in frame.columns
+        pl.col(name).cast(pl.Float64)
+        for name in ("importance", "quality_override", "rating", "correct")
+        if name in frame.columns
     ]
     if "turn" in frame.columns:
         casts.append(pl.col("turn").cast(pl.Int64))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from records.errors import StoreError
 from records.ids import content_id
-from records.store import Messages, Sessions, Speakers
+from records.store import Messages, Sessions, SpeakerNames, Speakers
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
@@ -117,29 +117,57 @@ class InteractionStore:
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def write(self, messages: pl.DataFrame, sessions: pl.DataFrame, speakers: pl.DataFrame) -> int:
+    def write(
+        self,
+        messages: pl.DataFrame,
+        sessions: pl.DataFrame,
+        speakers: pl.DataFrame,
+        names: pl.DataFrame | None = None,
+    ) -> int:
         """Add what is not known yet, in one transaction; return the number of new messages.
 
-        The frames have the shapes of the records Messages, Sessions and Speakers. Knowing a message twice changes
-        nothing; sessions and speakers are merged by rules that do not depend on the order of imports.
+        The frames have the shapes of the records Messages (in the order of their source), Sessions, Speakers and SpeakerNames.
+        Knowing a message twice changes nothing, but for what it follows, and for a text that was edited later: then its week is
+        to be made again. Everything is merged by rules that do not depend on the order of imports.
         """
-        messages = Messages.shaped(messages.unique("message_id", keep="first", maintain_order=True))
-        sessions, speakers = Sessions.shaped(sessions), Speakers.shaped(speakers)
+        first = messages.unique("message_id", keep="first", maintain_order=True)
+        messages = first.select("message_id").join(Messages.shaped(first), on="message_id", maintain_order="left")
         now = datetime.now(UTC)
         with self.writer.begin() as connection:
-            self._merge(connection, "speakers", speakers.to_dicts())
-            self._merge(connection, "sessions", sessions.to_dicts())
+            self._merge(connection, "speakers", Speakers.shaped(speakers).to_dicts())
+            self._merge(connection, "sessions", Sessions.shaped(sessions).to_dicts())
+            if names is not None:
+                self._merge(connection, "speaker_names", SpeakerNames.shaped(names).to_dicts())
             table = self.meta.tables["messages"]
-            # Order of arrival is the order of time within a batch, so that the watermark is meaningful to a reader.
-            rows = messages.sort("occurred_at", "message_id").with_columns(received_at=pl.lit(now)).to_dicts()
+            rows = messages.with_columns(received_at=pl.lit(now)).to_dicts()
             before = self._max_seq(connection)
+            statement = self._known_message(table)
             for start in range(0, len(rows), BATCH):
-                statement = self._insert(table).on_conflict_do_nothing(index_elements=["message_id"])
                 connection.execute(statement, rows[start : start + BATCH])
             counted = (
                 sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
             )
             return int(connection.execute(counted).scalar_one())
+
+    def _known_message(self, table: sa.Table) -> Any:
+        """Return the statement that adds a message, or what is new of a known one."""
+        statement = self._insert(table)
+        new, old = statement.excluded, table.c
+        edited = sa.and_(new.edited_at.is_not(None), sa.or_(old.edited_at.is_(None), new.edited_at > old.edited_at))
+        placed = sa.and_(
+            new.follows.is_not(None),
+            sa.or_(old.follows.is_(None), sa.not_(old.follows.contains(new.follows))),
+        )
+        both = sa.case((old.follows.is_(None), new.follows), else_=old.follows.concat(" ").concat(new.follows))
+        changes = {
+            "follows": sa.case((placed, both), else_=old.follows),
+            "text": sa.case((edited, new.text), else_=old.text),
+            "edited_at": sa.case((edited, new.edited_at), else_=old.edited_at),
+            "synced_at": None,
+        }
+        return statement.on_conflict_do_update(
+            index_elements=["message_id"], set_=changes, where=sa.or_(edited, placed)
+        )
 
     def _max_seq(self, connection: sa.Connection) -> int:
         return int(
@@ -158,13 +186,15 @@ class InteractionStore:
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def _merge(self, connection: sa.Connection, name: str, rows: list[dict[str, Any]]) -> None:
-        """Insert or merge so that the result is the same in any order: earliest start, any opt-out, least name."""
+        """Insert or merge so that the result is the same in any order: earliest start, any opt-out, latest name."""
         if not rows:
             return
         table = self.meta.tables[name]
         statement = self._insert(table)
         new, old = statement.excluded, table.c
-        changes: dict[str, Any] = {"opt_out_training": sa.or_(old.opt_out_training, new.opt_out_training)}
+        changes: dict[str, Any] = {}
+        if name != "speaker_names":
+            changes["opt_out_training"] = sa.or_(old.opt_out_training, new.opt_out_training)
         if name == "sessions":
             least = sa.func.min if self.is_sqlite else sa.func.least
             greatest = sa.func.max if self.is_sqlite else sa.func.greatest
@@ -174,13 +204,11 @@ class InteractionStore:
                 (new.ended_at.is_(None), old.ended_at),
                 else_=greatest(old.ended_at, new.ended_at),
             )
+        elif name == "speaker_names":
+            later = sa.or_(new.since > old.since, sa.and_(new.since == old.since, new.display_name < old.display_name))
+            changes["display_name"] = sa.case((later, new.display_name), else_=old.display_name)
+            changes["since"] = sa.case((later, new.since), else_=old.since)
         else:
-            changes["display_name"] = sa.case(
-                (old.display_name == old.speaker_id, new.display_name),
-                (new.display_name == new.speaker_id, old.display_name),
-                (new.display_name < old.display_name, new.display_name),
-                else_=old.display_name,
-            )
             changes["kind"] = sa.case((old.kind < new.kind, old.kind), else_=new.kind)
         statement = statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_=changes)
         for start in range(0, len(rows), BATCH):
@@ -265,14 +293,25 @@ class InteractionStore:
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
-    def source_refs(self, message_ids: Sequence[str]) -> dict[str, str | None]:
-        """Return message id to its id in the source."""
-        table = self.meta.tables["messages"]
-        found: dict[str, str | None] = {}
+    def last_of(self, agent: str, session: str, moment: datetime, *, later: bool) -> tuple[str, datetime] | None:
+        """Return id and time of the message of a conversation that arrived last of this time, or (``later``) since."""
+        m = self.meta.tables["messages"]
+        when = m.c.occurred_at >= moment if later else m.c.occurred_at == moment
+        query = sa.select(m.c.message_id, m.c.occurred_at).where(m.c.session_id == session, m.c.agent_id == agent, when)
+        with self.engine.connect() as connection:
+            found = connection.execute(query.order_by(m.c.occurred_at.desc(), m.c.seq.desc()).limit(1)).first()
+        return None if found is None else (found[0], found[1])
+
+    def given(self, message_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return message id to what was given with it: source_ref, emotion, location, model_version, metadata."""
+        c = self.meta.tables["messages"].c
+        found: dict[str, dict[str, Any]] = {}
         with self.engine.connect() as connection:
             for batch in chunks(message_ids):
-                query = sa.select(table.c.message_id, table.c.source_ref).where(table.c.message_id.in_(batch))
-                found.update((row[0], row[1]) for row in connection.execute(query))
+                query = sa.select(c.message_id, c.source_ref, c.emotion, c.location, c.model_version, c.metadata).where(
+                    c.message_id.in_(batch)
+                )
+                found.update((row["message_id"], dict(row)) for row in connection.execute(query).mappings())
         return found
 
     # -- core memory ----------------------------------------------------------------------------------------------
@@ -317,10 +356,17 @@ class InteractionStore:
     # -- opt-out, feedback, registries ----------------------------------------------------------------------------
 
     def set_opt_out(self, *, speaker_id: str | None = None, session_id: str | None = None, value: bool = True) -> int:
-        """Set the training opt-out of a speaker or a session; return the number of rows changed."""
-        name, key = ("speakers", speaker_id) if speaker_id else ("sessions", session_id)
-        table = self.meta.tables[name]
-        statement = sa.update(table).where(next(iter(table.primary_key.columns)) == key).values(opt_out_training=value)
+        """Set the training opt-out of a speaker or a session; return the number of rows changed.
+
+        A speaker who has not said anything yet is kept with it, so that it holds from the first message on.
+        """
+        if speaker_id:
+            table = self.meta.tables["speakers"]
+            statement = self._insert(table).values(speaker_id=speaker_id, kind="user", opt_out_training=value)
+            statement = statement.on_conflict_do_update(index_elements=["speaker_id"], set_={"opt_out_training": value})
+        else:
+            table = self.meta.tables["sessions"]
+            statement = sa.update(table).where(table.c.session_id == session_id).values(opt_out_training=value)
         with self.writer.begin() as connection:
             return connection.execute(statement).rowcount
 

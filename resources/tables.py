@@ -64,7 +64,8 @@ def store_metadata() -> sa.MetaData:
             }
             sa.Index("messages_by_id", table.c.message_id, unique=True)
             sa.Index("messages_by_week", table.c.week)
-            sa.Index("messages_by_session", table.c.session_id)
+            sa.Index("messages_by_session", table.c.session_id, table.c.agent_id, table.c.occurred_at)
             sa.Index("messages_by_speaker", table.c.speaker_id)
+            sa.Index("messages_by_user", table.c.user_id, table.c.agent_id)
             sa.Index("messages_unsynced", table.c.agent_id, table.c.user_id, table.c.week, **unsynced)
     return metadata

@@ -27,7 +27,7 @@ OPTIMIZE_FROM = 20_000  # unindexed rows; fewer are searched beside the index
 CACHED_INDEX, CACHED_METADATA = 128 << 20, 48 << 20
 """Bytes that LanceDB may keep in memory; its own defaults are 6 GB and 1 GB."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when the columns of a table change: the next runs build a new table beside the old one."""
 
 FILTERS = ("agent_id", "user_id", "week", "session_id")

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from plugins.feelings import emotion_of
+from plugins.order import ordered
 from plugins.terms import BITS, term_lists, traits
 from resources.snapshot import tidy
 from resources.store import InteractionStore
@@ -90,7 +92,7 @@ class Memories:
         self._held = 0
         self._lock = threading.Lock()
         self._tables: dict[str, Any] = {}
-        self._fits: dict[str, bool] = {}
+        self._columns: dict[str, set[str]] = {}
         self._versions: dict[str, tuple[int, int]] = {}
 
     def table(self, kind: str) -> tuple[Any, int] | None:
@@ -105,10 +107,11 @@ class Memories:
                 lance = self.vectors.run(self.vectors.reader(name))
                 if lance is None:
                     return None
-                wanted = NEEDED if kind == "message_embeddings" else DERIVED[kind]
                 self._tables[name] = lance
-                self._fits[name] = set(wanted) <= set(self.vectors.run(lance.schema()).names)
-            if not self._fits[name]:
+                self._columns[name] = set(self.vectors.run(lance.schema()).names)
+            wanted = set(NEEDED if kind == "message_embeddings" else DERIVED[kind])
+            # A table from before positions is read until the next run has made the one that replaces it.
+            if not wanted - {"position"} <= self._columns[name]:
                 return None
             changed = self.vectors.changed(name)
             known = self._versions.get(name)
@@ -137,7 +140,7 @@ class Memories:
         if opened is None:
             return None
         lance, version = opened
-        columns = list(NEEDED)
+        columns = self._needed(lance.name)
         columns += ["vector"] if vector is not None else []
         columns += ["tokens"] if pieces else []
         key = ("message_embeddings", lance.name, scope, vector is not None, bool(pieces))
@@ -174,7 +177,13 @@ class Memories:
         opened = self.table("message_embeddings")
         if opened is None:
             return Image.empty()
-        return image_of(self.vectors.run(_concerned(opened[0], scope, ids, asked=asked)), vectors=False, pieces=0)
+        lance = opened[0]
+        found = _concerned(lance, scope, ids, self._needed(lance.name), asked=asked)
+        return image_of(self.vectors.run(found), vectors=False, pieces=0)
+
+    def _needed(self, name: str) -> list[str]:
+        """Return the columns to read of a table of messages."""
+        return [column for column in NEEDED if column in self._columns[name]]
 
     def owner_of(self, episode: str) -> str | None:
         """Return the agent whose episode this is, None when there is none."""
@@ -262,7 +271,7 @@ async def _requests(lance: Any, scope: Scope) -> pa.Table:
     return table.filter(pa.array(asked != 0)).select(["session_id", "turn"])
 
 
-async def _concerned(lance: Any, scope: Scope, ids: Sequence[str], *, asked: bool) -> pa.Table:
+async def _concerned(lance: Any, scope: Scope, ids: Sequence[str], columns: list[str], *, asked: bool) -> pa.Table:
     """Return the messages with these ids, and the requests to forget something with the turns around them; none without request.
 
     Args:
@@ -270,10 +279,10 @@ async def _concerned(lance: Any, scope: Scope, ids: Sequence[str], *, asked: boo
     """
     requests = await _requests(lance, scope)
     if not len(requests) and not asked:
-        return await _fetch(lance, "false", NEEDED)
+        return await _fetch(lance, "false", columns)
     hits = [frame_of(requests).select("session_id", pl.col("turn").cast(pl.Int64))] if len(requests) else []
     listed = f" OR message_id IN ({', '.join(map(quoted, ids))})" if ids else ""
-    return await _fetch(lance, f"{scope.where()} AND ({_stretches(hits)}{listed})", NEEDED)
+    return await _fetch(lance, f"{scope.where()} AND ({_stretches(hits)}{listed})", columns)
 
 
 async def _by_words(lance: Any, scope: Scope, question: str) -> pa.Table:
@@ -292,9 +301,9 @@ async def _by_meaning(lance: Any, scope: Scope, vector: np.ndarray) -> pa.Table:
 
 
 FRESH_QUERY = """
-SELECT m.message_id, m.session_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at, m.turn,
-       m.emotion, m.text
-FROM messages m LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
+SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at,
+       m.turn, m.follows, m.emotion, m.importance, m.text
+FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
 WHERE m.synced_at IS NULL AND m.role <> 'system' AND m.agent_id = ? {user}
 ORDER BY m.seq DESC LIMIT {limit}
 """
@@ -308,10 +317,14 @@ def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
     rows = store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters)
     if rows.is_empty():
         return rows
+    rows = tidy(rows.with_row_index("_arrived"))
     return (
-        tidy(rows)
+        ordered(rows)
+        .sort("_arrived")
         .with_columns(
-            pl.col("emotion").fill_null("neutral"), pl.col("turn").fill_null(0).cast(pl.Int64), importance=pl.lit(0.5)
+            pl.col("emotion").map_elements(emotion_of, return_dtype=pl.String).fill_null("neutral"),
+            pl.col("turn").fill_null(0).cast(pl.Int64),
+            pl.col("importance").fill_null(0.5),
         )
         .select(*PLAIN, "role")
     )

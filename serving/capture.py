@@ -1,23 +1,35 @@
 """Capture: messages into the store, from files by source plugins and from a bot one by one."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from plugins.contracts import Source, SourceOptions
+from plugins.contracts import SourceOptions
 from plugins.registry import PluginRegistry
-from plugins.sources.normalise import normalise
-from plugins.sources.reading import head_of
+from plugins.sources.normalise import Normalised, Normaliser
+from plugins.sources.opening import Offer, choose_source, offers
 from records.errors import SourceError
+from records.ids import content_id
 from resources.keys import Keys
+from resources.people import People
 from resources.store import InteractionStore
+
+__all__ = ["Erased", "ImportSummary", "Preview", "choose_source", "import_target", "keep", "preview"]
+
+SHOWN = 10
+"""Rows and rejects that a preview shows."""
 
 
 @dataclass
 class ImportSummary:
-    """What an import did."""
+    """What an import did.
+
+    Attributes:
+        notes: What the formats decided, or could not, for the person who imports.
+    """
 
     format: str = ""
     read: int = 0
@@ -27,38 +39,26 @@ class ImportSummary:
     erased: int = 0
     weeks: set[str] = field(default_factory=set)
     reasons: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def count_rejects(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Count rejects by their reason."""
+        self.rejected += len(rows)
+        for row in rows:
+            reason = row["reason"].split(":")[0]
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
-def choose_source(registry: PluginRegistry, target: str, name: str | None) -> Source:
-    """Return the source plugin for a target: the named one, or the one that recognises the file.
+@dataclass
+class Preview:
+    """What an import would take: formats, who speaks how often, the first messages and rejects."""
 
-    Raises:
-        SourceError: no format fits.
-    """
-    if name is not None:
-        source: Source = registry.create("source", name=name)
-        return source
-    if "://" in target:
-        return registry.create("source", name="sql")
-    path = Path(target)
-    if not path.exists():
-        raise SourceError(f"{target}: no such file")
-    if path.is_dir():
-        raise SourceError(f"{target}: a folder; name a file in it")
-    if path.stat().st_size == 0:
-        raise SourceError(f"{path.name}: the file is empty")
-    head = head_of(path)
-    fitting = [
-        source
-        for source in (registry.create("source", name=known) for known in registry.names("source"))
-        if source.sniff(path, head)
-    ]
-    if not fitting:
-        raise SourceError(
-            f"{path.name}: no format recognises this file; name one with --format: {', '.join(registry.names('source'))}"
-        )
-    # The most particular format wins: plain tables recognise a suffix only.
-    return min(fitting, key=lambda source: (source.name in ("jsonl", "csv"), source.name))
+    summary: ImportSummary
+    agents: dict[str, int] = field(default_factory=dict)
+    speakers: dict[str, int] = field(default_factory=dict)
+    sessions: int = 0
+    first: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
 
 
 def import_target(
@@ -71,37 +71,125 @@ def import_target(
     name: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> ImportSummary:
-    """Import a file or a table; importing it again, whole or in pieces, in any order, changes nothing.
+    """Import a file, a folder, an archive or a table; importing it again, whole or in pieces, in any order, changes nothing.
 
     Raises:
         SourceError: the target as a whole cannot be read.
     """
-    source = choose_source(registry, target, name)
-    file = target.rsplit("@", 1)[-1] if "://" in target else Path(target).name  # a URL's password is not kept
-    summary = ImportSummary(format=source.name)
+    options = _with_known_agent(store, options)
     erased = Erased(store, keys)
-    for batch in source.read(target, options):
-        messages, sessions, speakers, rejects = normalise(batch.rows, options, source.name, file)
-        messages, left_out = erased.without(messages)
-        sessions = sessions.filter(pl.col("session_id").is_in(messages["session_id"].implode()))
-        speakers = speakers.filter(pl.col("speaker_id").is_in(messages["speaker_id"].implode()))
-        new = store.write(messages, sessions, speakers) if messages.height else 0
-        rejected = batch.rejects + rejects.to_dicts()
-        store.insert_once("rejects", rejected)
-        summary.read += messages.height + left_out
-        summary.new += new
-        summary.known += messages.height - new
-        summary.erased += left_out
-        summary.rejected += len(rejected)
-        summary.weeks.update(messages["week"].unique())
-        for row in rejected:
-            reason = row["reason"].split(":")[0]
-            summary.reasons[reason] = summary.reasons.get(reason, 0) + 1
-        if progress is not None:
-            progress(batch.done)
-    if summary.read == 0 and summary.rejected == 0:
-        raise SourceError(f"{file}: nothing in it could be read as {source.name}")
+    summary = ImportSummary()
+    with offers(registry, target, name) as found:
+        for offer, taken, refused, done in _read(found, options, summary):
+            messages, left_out = erased.without(taken.messages)
+            new = keep(store, taken, messages)
+            store.insert_once("rejects", refused)
+            summary.read += messages.height + left_out
+            summary.new += new
+            summary.known += messages.height - new
+            summary.erased += left_out
+            summary.weeks.update(messages["week"].unique())
+            if progress is not None:
+                progress((found.index(offer) + done) / len(found))
+    _refuse_nothing(summary, found)
     return summary
+
+
+def preview(
+    store: InteractionStore, registry: PluginRegistry, target: str, options: SourceOptions, *, name: str | None = None
+) -> Preview:
+    """Return what `import_target` would take, without keeping anything.
+
+    Raises:
+        SourceError: the target as a whole cannot be read.
+    """
+    options = _with_known_agent(store, options)
+    shown = Preview(ImportSummary())
+    sessions: set[tuple[str, str]] = set()
+    with offers(registry, target, name) as found:
+        for _, taken, refused, _ in _read(found, options, shown.summary):
+            messages = taken.messages
+            called = dict(taken.names.select("speaker_id", "display_name").iter_rows())
+            shown.summary.read += messages.height
+            shown.summary.weeks.update(messages["week"].unique())
+            sessions.update(messages.select("agent_id", "session_id").unique().iter_rows())
+            for agent, count in messages.group_by("agent_id").len().iter_rows():
+                shown.agents[agent] = shown.agents.get(agent, 0) + count
+            for speaker, role, count in messages.group_by("speaker_id", "role").len().iter_rows():
+                who = f"{called.get(speaker, speaker)} ({role})"
+                shown.speakers[who] = shown.speakers.get(who, 0) + count
+            shown.first += messages.head(SHOWN - len(shown.first)).to_dicts() if len(shown.first) < SHOWN else []
+            shown.rejects += refused[: SHOWN - len(shown.rejects)] if len(shown.rejects) < SHOWN else []
+    shown.sessions = len(sessions)
+    _refuse_nothing(shown.summary, found)
+    return shown
+
+
+def _read(
+    found: list[Offer], options: SourceOptions, summary: ImportSummary
+) -> Iterator[tuple[Offer, Normalised, list[dict[str, Any]], float]]:
+    """Yield per batch what it says, what was refused, and how far the target is read; the summary counts rejects and notes."""
+    summary.format = ", ".join(sorted({offer.source.name for offer in found}))
+    failed: list[SourceError] = []
+    for offer in found:
+        own = dataclasses.replace(options, called=offer.called) if offer.called is not None else options
+        normaliser = Normaliser(own, offer.source.name, offer.file, in_order=offer.source.in_order)
+        try:
+            for batch in offer.source.read(offer.target, own):
+                taken = normaliser.frames(batch.rows)
+                refused = batch.rejects + taken.rejects.to_dicts()
+                summary.count_rejects(refused)
+                summary.notes += [note for note in batch.notes if note not in summary.notes]
+                yield offer, taken, refused, batch.done
+        except SourceError as error:
+            if len(found) == 1:
+                raise
+            # One file of an archive that cannot be read does not keep the others out.
+            failed.append(error)
+            summary.notes.append(str(error))
+    if failed and len(failed) == len(found):
+        raise failed[0]
+
+
+def _refuse_nothing(summary: ImportSummary, found: list[Offer]) -> None:
+    if summary.read == 0 and summary.rejected == 0:
+        file = found[0].called or found[0].file
+        raise SourceError(f"{file}: nothing in it could be read as {summary.format}")
+
+
+def _with_known_agent(store: InteractionStore, options: SourceOptions) -> SourceOptions:
+    """Return the options with the agent's id as the store knows it: ``lumi`` and ``Lumi`` are one."""
+    if options.agent is None:
+        return options
+    return dataclasses.replace(options, agent=People(store).agent(options.agent, options.world) or options.agent)
+
+
+def keep(store: InteractionStore, taken: Normalised, messages: pl.DataFrame) -> int:
+    """Write what a batch says, without messages that must not be kept; return how many are new."""
+    if messages.is_empty():
+        return 0
+    spoken = messages.select("agent_id", "session_id", "speaker_id").unique()
+    new = store.write(
+        messages,
+        taken.sessions.join(spoken, on=["agent_id", "session_id"], how="semi"),
+        taken.speakers.join(spoken, on="speaker_id", how="semi"),
+        taken.names.join(spoken, on=["agent_id", "speaker_id"], how="semi"),
+    )
+    if taken.feedback:
+        kept = set(messages["message_id"])
+        store.insert_once("feedback", [_feedback(row) for row in taken.feedback if row["message_id"] in kept])
+    return new
+
+
+def _feedback(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the record Feedback; the same source gives the same one."""
+    said = {name: row.get(name) for name in ("rating", "correct", "correction", "quality_override")}
+    return {
+        "feedback_id": content_id("fb", row["message_id"], *said.values()),
+        "message_id": row["message_id"],
+        **said,
+        "given_at": row["given_at"],
+    }
 
 
 class Erased:

@@ -1,25 +1,24 @@
-"""The Python client of a bot: remember, recall, context, forget, trace, without a server and without the orchestrator."""
+"""The Python client of a bot: remember, recall, context, forget, trace, without a server and without the orchestrator.
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+What takes messages in is `serving.remembering`; this is what asks.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
-from plugins.contracts import Embedder, SourceOptions, TokenEmbedder
+from plugins.contracts import Embedder, TokenEmbedder
 from plugins.lexicon import language_of
 from plugins.persona import system_prompt
-from plugins.sources.normalise import normalise
-from records.errors import MemoryAssetsError, PluginError, StoreError
-from records.ids import content_id
+from records.errors import MemoryAssetsError, PluginError
 from records.memory import FactEmbeddings
 from resources.settings import Settings, load_settings
-from resources.sync import SyncState
-from resources.training_files import opted_out_messages
+from resources.snapshot import recent_messages
 from serving.access import Access
-from serving.capture import Erased, ImportSummary, import_target
 from serving.context import (
     Context,
     Conversation,
@@ -29,10 +28,10 @@ from serving.context import (
     render,
 )
 from serving.erasure import Erasure, Forgotten
-from serving.installation import Installation
 from serving.recall import KINDS, Filters, Recalled, Recaller
-from serving.scope import Scope
-from serving.trace import AdapterTrace, Traced, quarantine, trace, trace_adapter
+from serving.remembering import Capturing
+from serving.scope import Asked, Scope, ScopeFinder
+from serving.trace import AdapterTrace, Traced, trace, trace_adapter
 from serving.worlds import Worlds
 
 FACT_COLUMNS = [
@@ -41,7 +40,7 @@ FACT_COLUMNS = [
 ]  # fmt: skip
 
 
-class MemoryClient(Installation):
+class MemoryClient(Capturing):
     """One installation's memory.
 
     Args:
@@ -94,17 +93,15 @@ class MemoryClient(Installation):
     @cached_property
     def worlds(self) -> Worlds:
         """Return affinity, moods, personas and what agents share."""
-        return Worlds(self.store, self.settings.personas_dir)
+        return Worlds(self.store, self.settings.personas_dir, self._owner_of)
 
-    def share(self, episode: str, *, by: str, with_agent: str) -> bool:
+    def share(self, episode: str, *, by: str, with_agent: str, world: str | None = None) -> bool:
         """Let another agent recall an episode of this one; return whether it was new.
 
         Raises:
             StoreError: the agent has no such episode: nobody shares what is another's.
         """
-        if self.recaller.memories.owner_of(episode) != by:
-            raise StoreError(f"{by} has no such episode to share")
-        return self.worlds.share(episode, by=by, with_agent=with_agent)
+        return self.worlds.share(episode, by=self.agent_id(by, world), with_agent=self.agent_id(with_agent, world))
 
     @cached_property
     def access(self) -> Access:
@@ -117,151 +114,6 @@ class MemoryClient(Installation):
             self.access.flush()
         if "store" in self.__dict__:
             self.store.close()
-
-    # -- capture --------------------------------------------------------------------------------------------------
-
-    def start_session(
-        self, agent: str, user: str | None = None, *, session: str | None = None, opt_out_training: bool = False
-    ) -> str:
-        """Begin a conversation; return its id."""
-        now = datetime.now(UTC)
-        session = session or content_id("s", agent, user, now.isoformat())
-        self.store.insert_once(
-            "sessions",
-            [
-                {
-                    "session_id": session,
-                    "agent_id": agent,
-                    "user_id": user,
-                    "opt_out_training": opt_out_training,
-                    "started_at": now,
-                    "ended_at": None,
-                    "source": "client",
-                    "metadata": None,
-                }
-            ],
-        )
-        if opt_out_training:
-            self.store.set_opt_out(session_id=session)
-        return session
-
-    def end_session(self, session: str) -> None:
-        """Note that a conversation is over."""
-        table = self.store.meta.tables["sessions"]
-        with self.store.writer.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.session_id == session).values(ended_at=datetime.now(UTC)))
-
-    def remember(
-        self,
-        text: str,
-        *,
-        agent: str,
-        user: str | None = None,
-        session: str | None = None,
-        role: str = "user",
-        speaker: str | None = None,
-        speaker_name: str | None = None,
-        emotion: str | None = None,
-        occurred_at: datetime | None = None,
-        location: str | None = None,
-        participants: Sequence[str] | None = None,
-        model_version: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        turn: int | None = None,
-    ) -> str:
-        """Keep one utterance; return its id. It is recallable at once, before any batch.
-
-        Raises:
-            StoreError: the text is empty, the time is in the future, or the subject was erased.
-        """
-        moment = occurred_at or datetime.now(UTC)
-        row = {
-            "session_id": session,
-            "agent_id": agent,
-            "user_id": user,
-            "role": role,
-            "text": text,
-            "emotion": emotion,
-            "turn": turn,
-            "speaker_id": speaker or (agent if role == "agent" else user),
-            "speaker_name": speaker_name,
-            "location": location,
-            "participants": list(participants) if participants else None,
-            "model_version": model_version,
-            "metadata": dict(metadata) if metadata else None,
-            "occurred_at": moment,
-            "group": user is None,
-        }
-        options = SourceOptions(first_week=self.settings.first_week, now=datetime.now(UTC))
-        messages, sessions, speakers, rejects = normalise([row], options, "client", "")
-        if rejects.height:
-            raise StoreError(f"the message cannot be kept: {rejects['reason'][0]}")
-        messages, erased = Erased(self.store, self.keys).without(messages)
-        if erased:
-            raise StoreError("the message cannot be kept: its user, session or itself was erased")
-        self.store.write(messages, sessions, speakers)
-        return str(messages["message_id"][0])
-
-    def remember_exchange(
-        self,
-        input_text: str,
-        output_text: str,
-        *,
-        agent: str,
-        user: str,
-        session: str | None = None,
-        input_emotion: str | None = None,
-        output_emotion: str | None = None,
-        **shared: Any,
-    ) -> tuple[str, str]:
-        """Keep what was said and what was answered; return both ids."""
-        said = self.remember(input_text, agent=agent, user=user, session=session, emotion=input_emotion, **shared)
-        answered = self.remember(
-            output_text, agent=agent, user=user, session=session, role="agent", emotion=output_emotion, **shared
-        )
-        return said, answered
-
-    def import_file(
-        self, target: str, options: SourceOptions | None = None, *, format: str | None = None
-    ) -> ImportSummary:
-        """Import a file or a database table."""
-        return import_target(
-            self.store,
-            self.registry,
-            self.keys,
-            target,
-            options or SourceOptions(first_week=self.settings.first_week),
-            name=format,
-        )
-
-    def feedback(
-        self,
-        message_id: str,
-        *,
-        rating: float | None = None,
-        correct: bool | None = None,
-        correction: str | None = None,
-        quality: float | None = None,
-    ) -> str:
-        """Keep what somebody said of an answer; a person's quality overrides the scorer's."""
-        week = self.store.rows("messages", message_id=message_id)
-        if not week:
-            raise StoreError("there is no such message")
-        feedback_id = self.store.add_feedback(
-            message_id, rating=rating, correct=correct, correction=correction, quality_override=quality
-        )
-        SyncState(self.store).reopen(week[0]["week"])
-        return feedback_id
-
-    def opt_out(self, *, user: str | None = None, session: str | None = None, value: bool = True) -> int:
-        """Set the training opt-out of a user or a session; datasets and training respect it from now on.
-
-        Adapters that were trained on what they said are quarantined and taken away from where servers find them; see `trace`.
-        """
-        changed = self.store.set_opt_out(speaker_id=user, session_id=session, value=value)
-        if changed and value:
-            quarantine(self, opted_out_messages(self.store))
-        return changed
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -280,8 +132,11 @@ class MemoryClient(Installation):
         participants: Sequence[str] | None = None,
         min_importance: float = 0.0,
         now: datetime | None = None,
+        world: str | None = None,
     ) -> Recalled:
         """Return the ``k`` best memories of an agent (and user), each with score, shares, reason and sources.
+
+        Names of agent, user and session are matched whatever their case and accents; one that nobody has is noted.
 
         Args:
             kinds: message, fact, episode: any of them.
@@ -298,23 +153,42 @@ class MemoryClient(Installation):
             raise MemoryAssetsError(f"no such kind of memory: {', '.join(wrong)}; kinds are {', '.join(KINDS)}")
         if any(moment is not None and moment.tzinfo is None for moment in (since, until, now)):
             raise MemoryAssetsError("since, until and now need a time zone, e.g. datetime.now(UTC)")
-        filters = Filters(since, until, session, self._names(participants), min_importance)
+        asked = self.asked(agent, user, session=session, world=world)
+        names = self._names(asked.scope.agent_id, participants)
+        filters = Filters(since, until, asked.session, names, min_importance)
         answer = self.recaller.recall(
-            question, Scope(agent, user), k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
+            question, asked.scope, k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
         )
-        answer.notes[:0] = self._notes
+        answer.notes[:0] = [*self._notes, *asked.unknown]
         return answer
 
-    def _names(self, participants: Sequence[str] | None) -> list[str] | None:
-        """Return the names that speakers go by, for their ids or names."""
+    def asked(
+        self, agent: str, user: str | None = None, *, session: str | None = None, world: str | None = None
+    ) -> Asked:
+        """Return whose memory is asked for, by names as people write them; what is not there is said, with the nearest names."""
+        return self._finder.find(agent, user, session=session, world=world)
+
+    def _owner_of(self, episode: str) -> str | None:
+        return self.recaller.memories.owner_of(episode)  # asked for late: most clients never share
+
+    @cached_property
+    def _finder(self) -> ScopeFinder:
+        return ScopeFinder(self.people)
+
+    def _names(self, agent: str, participants: Sequence[str] | None) -> list[str] | None:
+        """Return the names that speakers go by in an agent's memory, for their ids or names."""
         if participants is None:
             return None
-        table = self.store.meta.tables["speakers"]
+        table = self.store.meta.tables["speaker_names"]
         with self.store.engine.connect() as connection:
-            query = sa.select(table.c.display_name).where(table.c.speaker_id.in_(list(participants)))
+            query = sa.select(table.c.display_name).where(
+                table.c.agent_id == agent, table.c.speaker_id.in_(list(participants))
+            )
             return [*participants, *connection.execute(query).scalars()]
 
-    def facts(self, *, agent: str, user: str | None = None, history: bool = False) -> pl.DataFrame:
+    def facts(
+        self, *, agent: str, user: str | None = None, history: bool = False, world: str | None = None
+    ) -> pl.DataFrame:
         """Return the current facts of a scope, newest first; with ``history`` also those that do not hold any more.
 
         Facts known from a message that somebody asked to forget are left out of both.
@@ -322,7 +196,7 @@ class MemoryClient(Installation):
         Columns: fact_id, subject, category, key, value, polarity, modality, status, valid_from, valid_to, confidence, mentions,
         quote, source_message_ids.
         """
-        scope = Scope(agent, user)
+        scope = self.asked(agent, user, world=world).scope
         found = self._all_facts(scope)
         if found.is_empty():
             return found
@@ -346,6 +220,7 @@ class MemoryClient(Installation):
         budget: int = 800,
         now: datetime | None = None,
         count_tokens: TokenCounter = estimated_tokens,
+        world: str | None = None,
     ) -> Context:
         """Return a block for the prompt of a reply: state, facts, memories and recent messages, at most ``budget`` tokens.
 
@@ -355,18 +230,20 @@ class MemoryClient(Installation):
         """
         from concurrent.futures import ThreadPoolExecutor
 
+        asked = self.asked(agent, user, session=session, world=world)
+        scope, session, (agent, user) = asked.scope, asked.session, (asked.scope.agent_id, asked.scope.user_id)
         with ThreadPoolExecutor(3) as pool:
             newest = pool.submit(self.recent, agent=agent, user=user, session=session)
             state = pool.submit(self.worlds.state, agent, user, session)
             recalled = self.recall(message, agent=agent, user=user, k=20, kinds=("message", "episode"), now=now)
-            known = self._all_facts(Scope(agent, user)).filter(pl.col("status") == "current")
+            known = self._all_facts(scope).filter(pl.col("status") == "current")
             facts = without_sources(known, recalled.withdrawn).head(40)
             recent, (mood, affinity) = newest.result(), state.result()
-        asked = {word for word in message.lower().split() if len(word) > 2}
+        words = {word for word in message.lower().split() if len(word) > 2}
         if facts.height:
             # What the message speaks of first, then what was said most often, then the newest.
             named = pl.Series(
-                [len(asked & set(f"{k} {v}".lower().split())) for k, v in facts.select("key", "value").rows()]
+                [len(words & set(f"{k} {v}".lower().split())) for k, v in facts.select("key", "value").rows()]
             )
             facts = facts.with_columns(_named=named).sort(
                 "_named", "mentions", "valid_from", descending=[True, True, True], maintain_order=True
@@ -384,29 +261,33 @@ class MemoryClient(Installation):
             mood=mood,
             affinity=affinity,
             now=now,
-            notes=recalled.notes,
+            notes=[*asked.unknown, *recalled.notes],
             count=count_tokens,
         )
 
     def recent(
         self, *, agent: str, user: str | None = None, session: str | None = None, limit: int = 6
     ) -> pl.DataFrame:
-        """Return the newest messages of a scope, oldest of them first: message_id, speaker_name, text, occurred_at."""
-        wanted = [("m.agent_id = ?", agent), ("m.user_id = ?", user), ("m.session_id = ?", session)]
+        """Return the newest messages of a scope, oldest of them first: message_id, speaker_name, text, occurred_at, turn."""
+        asked = self.asked(agent, user, session=session)
+        scope = asked.scope
+        wanted = [
+            ("m.agent_id = ?", scope.agent_id),
+            ("m.user_id = ?", scope.user_id),
+            ("m.session_id = ?", asked.session),
+        ]
         given = [(clause, value) for clause, value in wanted if value is not None]
         where = " AND ".join(clause for clause, _ in given)
-        return self.store.frame(
-            "SELECT m.message_id, coalesce(p.display_name, m.speaker_id) AS speaker_name, m.text, m.occurred_at, m.turn, m.seq FROM messages m "
-            f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE {where} ORDER BY m.occurred_at DESC, m.seq DESC LIMIT {int(limit)}",
-            [value for _, value in given],
-        ).reverse()
+        return recent_messages(self.store, where, [value for _, value in given], limit)
 
-    def system_prompt(self, agent: str) -> str:
+    def system_prompt(self, agent: str, *, world: str | None = None) -> str:
         """Return the system prompt from the agent's core memory."""
-        return system_prompt(self.store.rows("core_memory", agent_id=agent))
+        return system_prompt(self.store.rows("core_memory", agent_id=self.agent_id(agent, world)))
 
-    def stats(self, *, agent: str, user: str | None = None) -> dict[str, int]:
+    def stats(self, *, agent: str, user: str | None = None, world: str | None = None) -> dict[str, int]:
         """Return counts of a scope: messages, unsynced ones, facts, vectors."""
+        scope = self.asked(agent, user, world=world).scope
+        agent, user = scope.agent_id, scope.user_id
         m = self.store.meta.tables["messages"]
         mine = [m.c.agent_id == agent] + ([m.c.user_id == user] if user is not None else [])
         messages = self.store.scalar(sa.select(sa.func.count()).where(*mine))
@@ -416,7 +297,7 @@ class MemoryClient(Installation):
             "messages": int(messages),
             "unsynced": int(unsynced),
             "facts": self.facts(agent=agent, user=user).height,
-            "vectors": int(lance.count_rows(Scope(agent, user).where())) if lance is not None else 0,
+            "vectors": int(lance.count_rows(scope.where())) if lance is not None else 0,
         }
 
     # -- forgetting and tracing -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
+from resources.exports import exports_of, remove_exports
 from resources.scrub import empty_journal, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
@@ -23,7 +24,7 @@ from resources.training_files import adapters_of, datasets_of
 from resources.vector_erasure import erase
 from serving.capture import Erased
 from serving.leaks import Leaks, needles_of, search, without_shared
-from serving.receipts import ANALYTICS_AGAIN, Work, train_again, week_again
+from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again
 from serving.trace import LAKE_TABLES
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Erasure:
             done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
         self._from_bonds(work, value if kind == "user" else None, done)
         self._from_training(work, done)
+        outside = self._from_exports(work, done)
         if self.of.vault is not None:
             done.count("vault", self.of.vault.drop(work.derived.get("anonymized_interactions", [])))
         done.count("analytics", self._from_analytics())
@@ -104,6 +106,7 @@ class Erasure:
         done.pending = [week_again(week) for week in work.weeks]
         done.pending += [ANALYTICS_AGAIN] if done.removed.get("analytics") else []
         done.pending += [train_again(persona) for persona in work.personas]
+        done.pending += outside
         self.receipts.close(done.receipt, done.removed, done.pending)
         # The work named the subject until now; pages are overwritten at deletion, so that the journal is all that is left.
         empty_journal(self.store)
@@ -114,7 +117,7 @@ class Erasure:
         messages = self._messages(kind, value)
         names: list[str] = [value]
         if kind == "user":
-            names += [str(row["display_name"]) for row in self.store.rows("speakers", speaker_id=value)]
+            names += [str(row["display_name"]) for row in self.store.rows("speaker_names", speaker_id=value)]
             names += messages.filter(pl.col("user_id") == value)["session_id"].unique().to_list()
         return needles_of(messages["text"].to_list(), names)
 
@@ -226,6 +229,14 @@ class Erasure:
                 shutil.rmtree(home / row["path"], ignore_errors=True)
         done.count("datasets", len(work.datasets))
 
+    def _from_exports(self, work: Work, done: Forgotten) -> list[str]:
+        """Remove exported files that hold the messages; return what is to be done by hand of those that were moved or changed."""
+        home = self.of.settings.home
+        exported = exports_of(self.store, home, pl.Series(work.messages, dtype=pl.String))
+        kept = remove_exports(self.store, home, exported)
+        done.count("exports", len(exported))
+        return [delete_by_hand(export.path) for export in kept]
+
     def _from_analytics(self) -> int:
         """Remove the published file and its kept versions: they are made again from what is left; return how many."""
         files = [path for path in self.of.warehouse.files() if path.exists()]
@@ -237,6 +248,7 @@ class Erasure:
         tables = self.store.meta.tables
         m, feedback, sessions = tables["messages"], tables["feedback"], tables["sessions"]
         with self.store.writer.begin() as connection:
+            relink(connection, m, ids)
             for batch in chunks(ids):
                 connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
                 done.count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)
@@ -246,11 +258,12 @@ class Erasure:
                 connection.execute(sa.delete(sessions).where(sessions.c.session_id == value))
             if kind == "user":
                 speakers, affinity, moods = tables["speakers"], tables["affinity"], tables["moods"]
-                mine = sa.select(sessions.c.session_id).where(sessions.c.user_id == value)
-                connection.execute(sa.delete(moods).where(moods.c.session_id.in_(mine)))
+                mine = sa.select(sessions.c.agent_id, sessions.c.session_id).where(sessions.c.user_id == value)
+                connection.execute(sa.delete(moods).where(sa.tuple_(moods.c.agent_id, moods.c.session_id).in_(mine)))
                 connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
                 connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
-                connection.execute(sa.delete(speakers).where(speakers.c.speaker_id == value))
+                for table in (speakers, tables["speaker_names"]):
+                    connection.execute(sa.delete(table).where(table.c.speaker_id == value))
 
     def _from_use(self, work: Work) -> None:
         """Drop what is known of how often the memories were recalled, and with whom they were shared."""
@@ -273,6 +286,33 @@ class Erasure:
         with self.store.writer.begin() as connection:
             for batch in chunks(named):
                 done.count("rejects", connection.execute(sa.delete(table).where(table.c.reject_id.in_(batch))).rowcount)
+
+
+def relink(connection: sa.Connection, messages: sa.Table, gone: Sequence[str]) -> None:
+    """Let what follows a message that goes follow what that one followed: order stays, and no id of it is left."""
+    sessions: set[tuple[str, str]] = set()
+    for batch in chunks(gone):
+        query = sa.select(messages.c.agent_id, messages.c.session_id).where(messages.c.message_id.in_(batch)).distinct()
+        sessions.update((row[0], row[1]) for row in connection.execute(query))
+    erased, links = set(gone), {}
+    for agent, session in sorted(sessions):
+        query = sa.select(messages.c.message_id, messages.c.follows).where(
+            messages.c.session_id == session, messages.c.agent_id == agent, messages.c.follows.is_not(None)
+        )
+        links.update({row[0]: row[1].split(" ") for row in connection.execute(query)})
+    for message_id, follows in links.items():
+        if message_id in erased or erased.isdisjoint(follows):
+            continue
+        left, seen, ahead = [], set(), list(follows)
+        while ahead:
+            one = ahead.pop()
+            if one in erased and one not in seen:
+                seen.add(one)
+                ahead += links.get(one, [])
+            elif one not in erased and one != message_id:
+                left.append(one)
+        value = " ".join(sorted(set(left))) or None
+        connection.execute(sa.update(messages).where(messages.c.message_id == message_id).values(follows=value))
 
 
 def _touched(asset: str, work: Work) -> pl.Expr:

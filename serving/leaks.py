@@ -84,8 +84,9 @@ def without_shared(needles: Sequence[str], store: InteractionStore) -> list[str]
     left, last = list(needles), -1
     while left:
         kept = store.frame(
-            "SELECT m.seq, m.text, m.session_id, m.agent_id, m.user_id, m.speaker_id, p.display_name, m.source_ref, m.metadata FROM messages m "
-            f"LEFT JOIN speakers p ON p.speaker_id = m.speaker_id WHERE m.seq > ? ORDER BY m.seq LIMIT {KEPT_AT_ONCE}",
+            "SELECT m.seq, m.text, m.session_id, m.agent_id, m.user_id, m.speaker_id, n.display_name, m.source_ref, m.metadata FROM messages m "
+            "LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id "
+            f"WHERE m.seq > ? ORDER BY m.seq LIMIT {KEPT_AT_ONCE}",
             [last],
         )
         if kept.is_empty():

@@ -4,6 +4,7 @@ The question is compared with every message of its scope; facts and episodes lea
 message it was read from, an episode is found through what was said in it.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,6 +57,7 @@ class Memory:
         reason: The strongest features in words.
         source_ids: Messages it leads back to.
         facts: What is known from a message, as "key: value".
+        given_emotion, location, model_version, metadata: As they were given with a message.
     """
 
     id: str
@@ -73,6 +75,10 @@ class Memory:
     source_ref: str | None = None
     importance: float = 0.0
     facts: list[str] = field(default_factory=list)
+    given_emotion: str | None = None
+    location: str | None = None
+    model_version: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -225,13 +231,20 @@ class Recaller:
         return answer
 
     def _refer(self, memories: list[Memory]) -> None:
-        """Add what the messages are called in their source; those that are erased meanwhile have no name there."""
+        """Add what was given with the messages, and what they are called in their source; those erased meanwhile have none of it."""
         ids = [memory.id for memory in memories if memory.kind == "message"]
         if not ids:
             return
-        names = self.store.source_refs(ids)
+        given = self.store.given(ids)
         for memory in memories:
-            memory.source_ref = names.get(memory.id)
+            row = given.get(memory.id)
+            if row is None:
+                continue
+            memory.source_ref, memory.location, memory.model_version = (
+                row[name] for name in ("source_ref", "location", "model_version")
+            )
+            memory.given_emotion = row["emotion"]
+            memory.metadata = _as_object(row["metadata"])
 
     def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
         """Return the question with its vectors, None for an empty one."""
@@ -407,6 +420,17 @@ def _messages(image: Image, ranked: Ranked, scores: np.ndarray, facts: Derived |
             )
         )
     return made
+
+
+def _as_object(text: str | None) -> dict[str, Any]:
+    """Return free metadata as an object; what is none stands under ``value``."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return value if isinstance(value, dict) else {"value": value}
 
 
 def memory_dict(memory: Memory) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def train_again(persona: str) -> str:
     return f"train {persona} again"
 
 
+def delete_by_hand(path: str) -> str:
+    """Return how a receipt says that an exported file was moved or changed, so that it is not the one that was written."""
+    return f"delete what was exported to {path}"
+
+
 class Receipts:
     """The receipts of one store."""
 

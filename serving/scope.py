@@ -1,8 +1,16 @@
-"""The wall around a memory: what of the stores belongs to an agent, and to one of its users."""
+"""The wall around a memory: what of the stores belongs to an agent, and to one of its users; and who is meant by a name."""
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from records.errors import StoreError
+from records.names import in_world, nearest
+from resources.people import People
 from resources.vectors import quoted
+
+HELD = 10_000
+"""Names whose ids are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -10,14 +18,82 @@ class Scope:
     """Whose memory is read.
 
     Attributes:
-        agent_id: Always given: nothing is read across agents.
+        agent_id: Always given: nothing is read across agents. That of an agent in a world names the world, too.
         user_id: If given, only what belongs to this person.
+        world_id: The world that was asked for, None outside of worlds.
     """
 
     agent_id: str
     user_id: str | None = None
+    world_id: str | None = field(default=None, compare=False)
 
     def where(self) -> str:
         """Return the filter of Lance tables."""
         mine = f"agent_id = {quoted(self.agent_id)}"
         return mine if self.user_id is None else f"{mine} AND user_id = {quoted(self.user_id)}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose memory was asked for.
+
+    Attributes:
+        unknown: A sentence for each name that nobody has, with the nearest ones.
+    """
+
+    scope: Scope
+    session: str | None = None
+    unknown: list[str] = field(default_factory=list)
+
+    def known(self) -> "Asked":
+        """Return itself.
+
+        Raises:
+            StoreError: a name that nobody has; the message says the nearest ones.
+        """
+        if self.unknown:
+            raise StoreError("; ".join(self.unknown))
+        return self
+
+
+class ScopeFinder:
+    """Finds scopes by names; what was found is kept, what was not is looked up again: it may be there a second later."""
+
+    def __init__(self, people: People) -> None:
+        self.people = people
+        self._held: OrderedDict[tuple[str | None, ...], str] = OrderedDict()
+
+    def find(self, agent: str, user: str | None, *, session: str | None = None, world: str | None = None) -> Asked:
+        """Return the scope; a name that nobody has is taken as it is, so that nothing is found under it, and said."""
+        people, unknown = self.people, []
+        agent_id = self._known(("agent", agent, world), lambda: people.agent(agent, world))
+        if agent_id is None:
+            unknown.append(f"there is no agent {agent!r}{_hint(agent, people.agents())}")
+            named = agent.strip()
+            agent_id = in_world(named, world) if world is not None else named
+        user_id = session_id = None
+        if user is not None:
+            user_id = self._known(("user", user, agent_id), lambda: people.user(user, agent_id))
+            if user_id is None:
+                user_id = user.strip()
+                if not unknown:
+                    unknown.append(f"{agent_id} knows no user {user!r}{_hint(user, people.users(agent_id))}")
+        if session is not None:
+            session_id = self._known(("session", session, agent_id), lambda: people.session(session, agent_id))
+            session_id = session_id or session.strip()
+        return Asked(Scope(agent_id, user_id, world), session_id, unknown)
+
+    def _known(self, key: tuple[str | None, ...], look: Callable[[], str | None]) -> str | None:
+        found = self._held.get(key) or look()
+        if found is not None:
+            self._held[key] = found
+            while len(self._held) > HELD:
+                self._held.popitem(last=False)
+        return found
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = nearest(name, known)
+    if close:
+        return f"; did you mean {' or '.join(map(repr, close))}?"
+    return f"; there are {', '.join(known[:5])}{' …' if len(known) > 5 else ''}" if known else "; there is none yet"

@@ -9,6 +9,7 @@ from records.errors import StoreError
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import ConsolidatedEpisodes, Episodes, FactHistory, Facts
 from records.training import DatasetManifest
+from resources.exports import exports_of
 from resources.training_files import adapters_of, datasets_of, parent_of, read_manifest, trained_on
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Traced:
     rows: dict[str, list[str]] = field(default_factory=dict)
     datasets: list[str] = field(default_factory=list)
     adapters: list[str] = field(default_factory=list)
+    exports: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -91,6 +93,8 @@ def trace(installation: "Installation", message_id: str) -> Traced:
             found.rows[kind] = known
     found.datasets = datasets_of(store, installation.settings.home, pl.Series([message_id]))
     found.adapters = [row["adapter_id"] for row in adapters_of(store, found.datasets)]
+    exported = exports_of(store, installation.settings.home, pl.Series([message_id]))
+    found.exports = [f"{row['export_id']} ({row['path']})" for row in exported]
     return found
 
 

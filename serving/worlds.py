@@ -4,14 +4,16 @@ Affinity is permanent; a mood belongs to a session and fades with a half-life of
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from plugins.persona_template import DEFAULT_LEVELS, PersonaTemplate, affinity_change, load_persona
-from records.errors import MemoryAssetsError, StoreError
+from records.errors import StoreError
 from resources.store import InteractionStore
 
 MOOD_HALF_LIFE_MINUTES = 30.0
@@ -33,9 +35,20 @@ MOODS = {
 class Worlds:
     """Affinity, moods, personas and shared memories of one installation."""
 
-    def __init__(self, store: InteractionStore, personas_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: InteractionStore,
+        personas_dir: Path | None = None,
+        owner_of: Callable[[str], str | None] | None = None,
+    ) -> None:
+        """Open them.
+
+        Args:
+            owner_of: Returns whose episode an id names, None when there is none; without it nothing can be shared.
+        """
         self.store = store
         self.personas_dir = personas_dir
+        self._owner_of = owner_of
         self._shared: dict[str, tuple[float, list[str]]] = {}
 
     @cached_property
@@ -47,14 +60,15 @@ class Worlds:
         """Return the agent's template, None if there is none.
 
         Raises:
-            MemoryAssetsError: the file is no template, or the agent's id cannot be a file name.
+            MemoryAssetsError: the file is no template.
         """
         if self.personas_dir is None:
             return None
-        path = self.personas_dir / f"{agent}.json"
-        if path.parent != self.personas_dir:
-            raise MemoryAssetsError("an agent's id with a slash in it has no persona template")
-        return load_persona(path) if path.is_file() else None
+        path = self.personas_dir / f"{file_name(agent)}.json"
+        try:
+            return load_persona(path) if path.is_file() else None
+        except OSError:  # a name that no file system takes
+            return None
 
     # -- affinity -------------------------------------------------------------------------------------------------
 
@@ -87,9 +101,14 @@ class Worlds:
 
     # -- mood -----------------------------------------------------------------------------------------------------
 
-    def mood(self, session: str, *, now: datetime | None = None) -> tuple[str, float] | None:
-        """Return the mood's name and what is left of its intensity, None when it has faded below 0.05."""
-        rows = self.store.rows("moods", session_id=session)
+    def mood(self, session: str, agent: str | None = None, *, now: datetime | None = None) -> tuple[str, float] | None:
+        """Return the mood's name and what is left of its intensity, None when it has faded below 0.05.
+
+        Args:
+            agent: Whose mood, where several agents use one id for a conversation; None: the one there is.
+        """
+        whose = {} if agent is None else {"agent_id": agent}
+        rows = self.store.rows("moods", session_id=session, **whose)
         if not rows:
             return None
         minutes = max(0.0, ((now or datetime.now(UTC)) - rows[0]["started_at"]).total_seconds() / 60)
@@ -105,10 +124,10 @@ class Worlds:
         if not 0 <= intensity <= 1:
             raise StoreError("a mood's intensity lies between 0 and 1")
         _, table, _ = self._tables
-        values = {"agent_id": agent, "name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
-        statement = self.store.upsert(table).values(session_id=session, **values)
+        values = {"name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
+        statement = self.store.upsert(table).values(agent_id=agent, session_id=session, **values)
         with self.store.writer.begin() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["session_id"], set_=values))
+            connection.execute(statement.on_conflict_do_update(index_elements=["agent_id", "session_id"], set_=values))
 
     def react(
         self,
@@ -127,21 +146,27 @@ class Worlds:
         A mood takes over when it is at least as strong as what is left of the one before.
         """
         points = self.add_affinity(user, agent, affinity_change(valence, arousal, disclosed=disclosed), now=now)
-        before, name = self.mood(session, now=now), MOODS.get(emotion)
+        before, name = self.mood(session, agent, now=now), MOODS.get(emotion)
         if name is not None and (before is None or name == before[0] or arousal >= before[1]):
             self.set_mood(session, agent, name, min(1.0, max(0.0, arousal)), now=now)
-        return points, self.mood(session, now=now)
+        return points, self.mood(session, agent, now=now)
 
     def state(self, agent: str, user: str | None, session: str | None) -> tuple[str, str]:
         """Return mood and closeness in words for a prompt, empty where there is nothing to say."""
-        mood = self.mood(session) if session is not None else None
+        mood = self.mood(session, agent) if session is not None else None
         points, level = self.affinity(user, agent) if user is not None else (0.0, "")
         return (mood[0] if mood is not None else ""), (level if points else "")
 
     # -- what agents share ----------------------------------------------------------------------------------------
 
     def share(self, episode_id: str, *, by: str, with_agent: str, now: datetime | None = None) -> bool:
-        """Let another agent recall an episode; return whether it was new."""
+        """Let another agent recall an episode of this one; return whether it was new.
+
+        Raises:
+            StoreError: the agent has no such episode: nobody shares what is another's.
+        """
+        if self._owner_of is None or self._owner_of(episode_id) != by:
+            raise StoreError(f"{by} has no such episode to share")
         row = {"memory_id": episode_id, "agent_id": with_agent, "shared_by": by, "shared_at": now or datetime.now(UTC)}
         self._shared.pop(with_agent, None)
         return bool(self.store.insert_once("shared_memories", [row]))
@@ -159,6 +184,11 @@ class Worlds:
             self._shared.clear()
         self._shared[agent] = (time.monotonic(), found)
         return found
+
+
+def file_name(agent: str) -> str:
+    """Return what an agent's file is called: its id, with what a path would take for a folder written as ``%2F``."""
+    return quote(agent, safe="") if any(c in agent for c in "/\\%\0") or agent in ("", ".", "..") else agent
 
 
 def _level(points: float) -> str:

@@ -181,9 +181,9 @@ def write_rows(store: InteractionStore, rows: list[dict[str, Any]]) -> int:
     from plugins.contracts import SourceOptions
     from plugins.sources.normalise import normalise
 
-    messages, sessions, speakers, rejects = normalise(rows, SourceOptions(), "test", "test")
-    assert rejects.is_empty(), rejects
-    return store.write(messages, sessions, speakers)
+    taken = normalise(rows, SourceOptions(), "test", "test")
+    assert taken.rejects.is_empty(), taken.rejects
+    return store.write(taken.messages, taken.sessions, taken.speakers, taken.names)
 
 
 def lake_bytes(settings: Settings) -> dict[str, bytes]:

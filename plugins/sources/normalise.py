@@ -4,217 +4,329 @@ A row needs a text and a time; everything else has a default. A row that cannot 
 """
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from plugins.contracts import SourceOptions
-from records.errors import SourceError
+from plugins.sources.times import parse_time
 from records.ids import content_id
 from records.interactions import ROLES
-from records.store import Messages, Rejects, Sessions, Speakers
+from records.names import in_world, same_name
+from records.store import Messages, Rejects, Sessions, SpeakerNames, Speakers
 from records.weeks import week_of
 
 COLUMNS = (
     "session_id",
     "agent_id",
+    "world_id",
     "user_id",
     "speaker_id",
     "speaker_name",
     "role",
     "text",
     "emotion",
+    "importance",
     "turn",
     "location",
     "participants",
     "model_version",
     "metadata",
     "occurred_at",
+    "edited_at",
     "source_ref",
     "opt_out_training",
 )
-"""What a row may hold, beside ``line``; interactions as one row (input_text, output_text) are split before."""
+"""What a row may hold; exchanges (input_text, output_text) are split into two rows before. Beside these:
+
+``line``: where it stands, from 1.
+``group``: true where several people speak, so that the session is nobody's own.
+``is_id``: true where ``source_ref`` names the message whatever its text says now: an edited message is the same one, and the
+text with the latest ``edited_at`` is kept.
+``alone``: true where its place among the rows before it says nothing.
+``feedback``: what somebody said of it: rating (-1 to 1), correct, correction, quality_override.
+"""
 
 ROLE_NAMES = {
     "user": "user",
     "human": "user",
     "customer": "user",
     "person": "user",
+    "prompter": "user",
     "agent": "agent",
     "assistant": "agent",
     "bot": "agent",
     "gpt": "agent",
     "character": "agent",
+    "char": "agent",
     "ai": "agent",
     "model": "agent",
     "chatgpt": "agent",
     "system": "system",
+    "developer": "system",
     "tool": "system",
     "function": "system",
+    "function_call": "system",
+    "tool_call": "system",
+    "observation": "system",
 }
 CLOCK_SKEW = timedelta(minutes=5)
 RAW_KEPT = 2_000
+LARGEST = 2**63 - 1
+"""Largest whole number that the stores hold."""
+
+SESSIONS_HELD = 100_000
+"""Sessions whose last message is remembered while a source is read."""
+
+
+LastKnown = Callable[[str, str, datetime], tuple[str, datetime] | None]
+
+
+class Normalised(NamedTuple):
+    """Frames of the records Messages, Sessions, Speakers, SpeakerNames and Rejects."""
+
+    messages: pl.DataFrame
+    sessions: pl.DataFrame
+    speakers: pl.DataFrame
+    names: pl.DataFrame
+    rejects: pl.DataFrame
+    feedback: list[dict[str, Any]]
+    """What the source says that people thought of messages: message_id, given_at, and what the row says."""
+
+
+class Normaliser:
+    """Turns the batches of one source into frames; what it holds is how its sessions end so far.
+
+    Within a session a row follows the one before it, which is kept where their times do not say so (see `plugins.order`).
+    Rows that are equal in everything are counted: two equal lines are two messages, and the same two when they are read again.
+    """
+
+    def __init__(
+        self, options: SourceOptions, source: str, file: str, known: LastKnown | None = None, *, in_order: bool = False
+    ) -> None:
+        """Begin to read a source.
+
+        Args:
+            in_order: Whether the order of rows holds against their times, or only among those of one time.
+            known: Returns the message that was kept last of a conversation (agent, session), for one that goes on (and a time).
+        """
+        self.options = options
+        self._known = known
+        self._in_order = in_order
+        self.source = source
+        self.file = file
+        self._seen: set[int] = set()
+        self._repeated: dict[str, int] = {}
+        self._last: dict[tuple[str, str, datetime | None], tuple[str, datetime]] = {}
+
+    def frames(self, rows: Sequence[dict[str, Any]]) -> Normalised:
+        """Return what the rows of a batch say; batches come in the source's order."""
+        messages: list[dict[str, Any]] = []
+        sessions: dict[tuple[str, str], dict[str, Any]] = {}
+        speakers: dict[str, dict[str, Any]] = {}
+        names: dict[tuple[str, str], dict[str, Any]] = {}
+        rejects: list[dict[str, Any]] = []
+        feedback: list[dict[str, Any]] = []
+        for row in rows:
+            try:
+                message, name, opt_out = self._one(row)
+            except ValueError as error:
+                rejects.append(reject(self.source, self.file, _line(row), str(error), row))
+                continue
+            messages.append(message)
+            self._session(sessions, message, opt_out)
+            if isinstance(row.get("feedback"), dict):
+                feedback.append(
+                    {**row["feedback"], "message_id": message["message_id"], "given_at": message["occurred_at"]}
+                )
+            speaker, kind = message["speaker_id"], "agent" if message["role"] == "agent" else "user"
+            known = speakers.get(speaker)
+            if known is None or kind < known["kind"]:
+                speakers[speaker] = {"speaker_id": speaker, "kind": kind, "opt_out_training": False}
+            if name is not None:
+                key = (message["agent_id"], speaker)
+                # The last name in the source is the one somebody goes by now.
+                names[key] = {
+                    "agent_id": key[0],
+                    "speaker_id": speaker,
+                    "display_name": name,
+                    "since": message["occurred_at"],
+                }
+        return Normalised(
+            _frame(messages, Messages),
+            _frame(list(sessions.values()), Sessions),
+            _frame(list(speakers.values()), Speakers),
+            _frame(list(names.values()), SpeakerNames),
+            _frame(rejects, Rejects),
+            feedback,
+        )
+
+    def _session(self, sessions: dict[tuple[str, str], dict[str, Any]], message: dict[str, Any], opt_out: bool) -> None:
+        key = (message["agent_id"], message["session_id"])
+        known = sessions.get(key)
+        if known is None:
+            sessions[key] = {
+                "session_id": message["session_id"],
+                "agent_id": message["agent_id"],
+                "world_id": message["world_id"],
+                "user_id": message["user_id"],
+                "opt_out_training": opt_out,
+                "started_at": message["occurred_at"],
+                "ended_at": None,
+                "source": self.source,
+                "metadata": None,
+            }
+        else:
+            known["started_at"] = min(known["started_at"], message["occurred_at"])
+            known["opt_out_training"] |= opt_out
+
+    def _one(self, row: dict[str, Any]) -> tuple[dict[str, Any], str | None, bool]:
+        """Return a message, the name its speaker goes by if the row says it, and whether it must not be trained on.
+
+        Raises:
+            ValueError: the row cannot be taken.
+        """
+        options = self.options
+        text = as_text(row.get("text"))
+        if text is None:
+            raise ValueError("no text")
+        moment = parse_time(row.get("occurred_at"), options)
+        if moment > options.now + CLOCK_SKEW:
+            raise ValueError(f"date in the future: {moment:%Y-%m-%d}")
+        week = week_of(moment)
+        if week < options.first_week:
+            raise ValueError(f"before the first week {options.first_week} (setting first_week): {moment:%Y-%m-%d}")
+        role = _role(row.get("role"))
+        agent = as_text(row.get("agent_id")) or options.agent
+        if agent is None:
+            raise ValueError("no agent: name it with --agent")
+        # One agent, one id: how a row writes the name that was asked for is not asked for.
+        agent = options.agent if options.agent is not None and same_name(agent, options.agent) else agent
+        user, name = as_text(row.get("user_id")) or options.user, as_text(row.get("speaker_name"))
+        speaker = as_text(row.get("speaker_id")) or name
+        if role is None:
+            role = "agent" if same_name(speaker, agent) else "user"
+        if role == "agent" and (speaker is None or same_name(speaker, agent)):
+            speaker = agent
+        speaker = speaker or user
+        if speaker is None:
+            raise ValueError("no speaker: the row has no speaker_id and no --user was given")
+        if user is None and role == "user" and not row.get("group"):
+            user = speaker
+        world = as_text(row.get("world_id")) or options.world
+        if world is not None:
+            agent, speaker = in_world(agent, world), in_world(speaker, world) if role == "agent" else speaker
+        session_id = options.session or as_text(row.get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
+        turn, ref = _whole(row.get("turn")), as_text(row.get("source_ref"))
+        if ref is not None and row.get("is_id"):
+            message_id = content_id("m", agent, session_id, ref)
+        else:
+            message_id = self._id(agent, session_id, speaker, moment, text, ref if ref is not None else turn)
+        message = {
+            "message_id": message_id,
+            "session_id": session_id,
+            "agent_id": agent,
+            "world_id": world,
+            "user_id": user,
+            "speaker_id": speaker,
+            "role": role,
+            "text": text,
+            "emotion": as_text(row.get("emotion")),
+            "importance": _share(row.get("importance")),
+            "turn": turn,
+            "follows": None if row.get("alone") else self._before(agent, session_id, message_id, moment),
+            "location": as_text(row.get("location")),
+            "participants": _names(row.get("participants")),
+            "model_version": as_text(row.get("model_version")),
+            "metadata": _metadata(row.get("metadata"), options),
+            "occurred_at": moment,
+            "edited_at": None if row.get("edited_at") in (None, "") else parse_time(row["edited_at"], options),
+            "week": week,
+            "source": self.source,
+            "source_ref": ref,
+        }
+        return message, name, _flag(row.get("opt_out_training")) or options.opt_out
+
+    def _id(self, agent: str, session: str, speaker: str, moment: datetime, text: str, own: str | int | None) -> str:
+        """Return the message's id; the second of equal rows has another than the first."""
+        message_id = content_id("m", agent, session, speaker, moment.isoformat(), text, own)
+        short = int(message_id[2:18], 16)  # a set of these takes a third of the memory of one of ids
+        if short not in self._seen:
+            self._seen.add(short)
+            return message_id
+        number = self._repeated[message_id] = self._repeated.get(message_id, 1) + 1
+        return content_id("m", message_id, number)
+
+    def _before(self, agent: str, session: str, message_id: str, moment: datetime) -> str | None:
+        """Return what this message follows, None where its time alone says it or nothing came before."""
+        key = (agent, session, None if self._in_order else moment)
+        before = self._last.pop(key, None)
+        if before is None and self._known is not None:
+            before = self._known(agent, session, moment)
+        latest = moment if before is None else max(moment, before[1])
+        self._last[key] = (message_id, latest)
+        if len(self._last) > SESSIONS_HELD:
+            del self._last[next(iter(self._last))]
+        return before[0] if before is not None and moment <= before[1] else None
 
 
 def normalise(
-    rows: Sequence[dict[str, Any]], options: SourceOptions, source: str, file: str
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return frames of the records Messages, Sessions, Speakers and Rejects."""
-    messages: list[dict[str, Any]] = []
-    sessions: dict[str, dict[str, Any]] = {}
-    speakers: dict[str, dict[str, Any]] = {}
-    rejects: list[dict[str, Any]] = []
-    for row in rows:
-        try:
-            message, session, speaker = _one(row, options, source)
-        except ValueError as error:
-            rejects.append(reject(source, file, int(row.get("line") or 0), str(error), row))
-            continue
-        messages.append(message)
-        speakers[speaker["speaker_id"]] = _merged(speakers.get(speaker["speaker_id"]), speaker)
-        known = sessions.get(session["session_id"])
-        if known is None:
-            sessions[session["session_id"]] = session
-        else:
-            known["started_at"] = min(known["started_at"], session["started_at"])
-            known["opt_out_training"] |= session["opt_out_training"]
-    return (
-        _frame(messages, Messages),
-        _frame(list(sessions.values()), Sessions),
-        _frame(list(speakers.values()), Speakers),
-        _frame(rejects, Rejects),
-    )
+    rows: Sequence[dict[str, Any]], options: SourceOptions, source: str, file: str, *, in_order: bool = False
+) -> Normalised:
+    """Return what all rows of a source say, in one go."""
+    return Normaliser(options, source, file, in_order=in_order).frames(rows)
 
 
 def reject(source: str, file: str, line: int, reason: str, raw: Any) -> dict[str, Any]:
     """Return a row of the record Rejects."""
-    shown = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)
+    try:
+        shown = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        shown = "(nested too deeply to be shown)"
+    shown = cleaned(shown)[:RAW_KEPT]
     return {
         "reject_id": content_id("r", source, file, line, reason, shown),
         "source": source,
         "file": file,
         "line": line,
         "reason": reason,
-        "raw": shown[:RAW_KEPT],
+        "raw": shown,
     }
 
 
-def _one(
-    row: dict[str, Any], options: SourceOptions, source: str
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    text = row.get("text")
-    if text is None or not str(text).strip():
-        raise ValueError("no text")
-    text = str(text).replace("\x00", "").strip()
-    moment = parse_time(row.get("occurred_at"), options)
-    if moment > options.now + CLOCK_SKEW:
-        raise ValueError(f"date in the future: {moment:%Y-%m-%d}")
-    week = week_of(moment)
-    if week < options.first_week:
-        raise ValueError(f"before the first week {options.first_week} (setting first_week): {moment:%Y-%m-%d}")
-    role = _role(row.get("role"))
-    agent, user = _text(row.get("agent_id")) or options.agent, _text(row.get("user_id")) or options.user
-    speaker = _text(row.get("speaker_id")) or _text(row.get("speaker_name"))
-    if role is None:
-        role = "agent" if speaker is not None and speaker == agent else "user"
-    speaker = speaker or (agent if role == "agent" else user)
-    if agent is None:
-        raise ValueError("no agent: name it with --agent")
-    if speaker is None:
-        raise ValueError("no speaker: the row has no speaker_id and no --user was given")
-    if user is None and role == "user" and not row.get("group"):
-        user = speaker
-    session_id = _text(row.get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
-    opt_out = _flag(row.get("opt_out_training")) or options.opt_out
-    turn, ref = _whole(row.get("turn")), _text(row.get("source_ref"))
-    message = {
-        "message_id": content_id(
-            "m", agent, session_id, speaker, moment.isoformat(), text, ref if ref is not None else turn
-        ),
-        "session_id": session_id,
-        "agent_id": agent,
-        "user_id": user,
-        "speaker_id": speaker,
-        "role": role,
-        "text": text,
-        "emotion": _text(row.get("emotion")),
-        "turn": turn,
-        "location": _text(row.get("location")),
-        "participants": _names(row.get("participants")),
-        "model_version": _text(row.get("model_version")),
-        "metadata": _json(row.get("metadata")),
-        "occurred_at": moment,
-        "week": week,
-        "source": source,
-        "source_ref": ref,
-    }
-    session = {
-        "session_id": session_id,
-        "agent_id": agent,
-        "user_id": user,
-        "opt_out_training": opt_out,
-        "started_at": moment,
-        "ended_at": None,
-        "source": source,
-        "metadata": None,
-    }
-    person = {
-        "speaker_id": speaker,
-        "kind": "agent" if role == "agent" else "user",
-        "display_name": _text(row.get("speaker_name")) or speaker,
-        "opt_out_training": False,
-    }
-    return message, session, person
-
-
-def parse_time(value: Any, options: SourceOptions) -> datetime:
-    """Return a UTC time from ISO 8601 text, a datetime, or Unix seconds, milliseconds or microseconds.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    if value is None or value == "":
-        if options.at is None:
-            raise ValueError("no time: the format has none, give that of the first message with --at")
-        return options.at
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, int | float) or (
-        isinstance(value, str) and value.strip().lstrip("-").replace(".", "", 1).isdigit() and len(value.strip()) >= 9
-    ):
-        moment = _from_epoch(float(value))
-    else:
-        try:
-            moment = datetime.fromisoformat(str(value).strip().replace(" UTC", "+00:00"))
-        except ValueError:
-            raise ValueError("a time that cannot be read: write ISO 8601, e.g. 2025-03-01T18:30:00Z") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone(options.timezone))
-    return moment.astimezone(UTC)
-
-
-def _from_epoch(number: float) -> datetime:
-    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6)):
-        if abs(number) < limit:
-            return datetime.fromtimestamp(number / unit, UTC)
-    raise ValueError("a time that cannot be read: no Unix time is that large")
-
-
-@lru_cache(maxsize=64)
-def zone(name: str) -> ZoneInfo:
-    """Return a time zone by its IANA name.
-
-    Raises:
-        SourceError: no such zone.
-    """
+def cleaned(text: str) -> str:
+    """Return a text that every store takes: without zeros, lone surrogates replaced by U+FFFD."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if text.isascii():
+        return text
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise SourceError(f"{name!r} is no time zone; write an IANA name such as Europe/Madrid") from None
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value as text without spaces around it, None for nothing; a list or an object is no text.
+
+    Raises:
+        ValueError: it is a list or an object.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        if isinstance(value, dict | list):
+            raise ValueError("a list or an object where text is expected")
+        value = str(value)
+    return cleaned(value).strip() or None
+
+
+def _line(row: dict[str, Any]) -> int:
+    value = row.get("line")
+    return value if isinstance(value, int) else 0
 
 
 def _role(value: Any) -> str | None:
@@ -226,49 +338,66 @@ def _role(value: Any) -> str | None:
     return role
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None or str(value).strip() == "" else str(value).strip()
-
-
 def _whole(value: Any) -> int | None:
     if value is None or value == "":
         return None
     try:
-        number = int(float(value))
+        number = int(value) if isinstance(value, int) else int(float(value))
     except (TypeError, ValueError, OverflowError):
         raise ValueError("turn is no number") from None
-    if number < 0:
-        raise ValueError("turn is negative")
+    if not 0 <= number <= LARGEST:
+        raise ValueError("turn is negative" if number < 0 else "turn is too large")
+    return number
+
+
+def _share(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("importance is no number") from None
+    if not 0 <= number <= 1:
+        raise ValueError("importance is not between 0 and 1")
     return number
 
 
 def _flag(value: Any) -> bool:
-    return value is True or str(value).strip().lower() in ("1", "true", "yes", "t")
+    return value is True or (value is not None and str(value).strip().lower() in ("1", "true", "yes", "t"))
 
 
 def _names(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
     if isinstance(value, str) and value.startswith("["):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise ValueError("participants is no JSON list") from None
-    if value is None or value == "":
+    names = value.split("|") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple | set):
+        raise ValueError("participants is no list")
+    return json.dumps(sorted({cleaned(str(name)) for name in names}), ensure_ascii=False)
+
+
+def _metadata(value: Any, options: SourceOptions) -> str | None:
+    """Return free metadata as JSON; what was given for all stands under what the row says."""
+    if value in (None, "", {}) and not options.metadata:
         return None
-    names = value.split("|") if isinstance(value, str) else list(value)
-    return json.dumps(sorted({str(name) for name in names}), ensure_ascii=False)
-
-
-def _json(value: Any) -> str | None:
-    if value in (None, "", {}):
-        return None
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def _merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
-    if old is None:
-        return new
-    names = {name for name in (old["display_name"], new["display_name"]) if name != new["speaker_id"]}
-    return {**new, "kind": min(old["kind"], new["kind"]), "display_name": min(names) if names else new["speaker_id"]}
+    if isinstance(value, str) and not options.metadata:
+        return cleaned(value)
+    own = value
+    if isinstance(value, str):
+        try:
+            own = json.loads(value)
+        except (ValueError, RecursionError):
+            own = value
+    if options.metadata:
+        own = {**options.metadata, **(own if isinstance(own, dict) else {} if own in (None, "") else {"source": own})}
+    try:
+        return cleaned(json.dumps(own, sort_keys=True, ensure_ascii=False, default=str))
+    except (ValueError, RecursionError, TypeError):
+        raise ValueError("metadata cannot be kept as JSON") from None
 
 
 def _frame(rows: list[dict[str, Any]], record: Any) -> pl.DataFrame:

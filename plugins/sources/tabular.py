@@ -1,216 +1,175 @@
-"""Tables with one message or one exchange a row: JSONL, CSV, Parquet, and any SQLAlchemy URL."""
+"""Tables in text files with one message or one exchange a row: JSON, a line or an item each, and CSV.
 
-import json
-from collections.abc import Iterable, Iterator
+Which column means what does not belong here (see `plugins.sources.columns`).
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.normalise import COLUMNS, reject
-from plugins.sources.reading import read_bytes, read_text
+from plugins.sources.columns import Taken, checked_columns, checked_map, note_of, recognised, unclear
+from plugins.sources.csv_records import records
+from plugins.sources.direction import Direction
+from plugins.sources.exchanges import utterances
+from plugins.sources.fields import listing
+from plugins.sources.json_values import json_values
+from plugins.sources.normalise import reject
+from plugins.sources.owners import Owners
+from plugins.sources.reading import checked
 from records.errors import SourceError
 
 BATCH = 5_000
-EXCHANGE = ("input_text", "output_text", "input_emotion", "output_emotion")
 
+ROWS = ("data", "rows", "messages", "records", "items", "results")
+"""Keys of an object under which its rows lie, where it is no row itself."""
 
-def mapped(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """Return the row with the file's column names replaced by ours."""
-    out = dict(row)
-    for ours, theirs in columns.items():
-        out[ours] = row.get(theirs)
-    return out
+PEOPLE_AND_TIMES = (
+    '"occurred_at"',
+    '"timestamp"',
+    '"created_at"',
+    '"date"',
+    '"time"',
+    '"role"',
+    '"speaker"',
+    '"speaker_id"',
+    '"speaker_name"',
+    '"sender"',
+    '"author"',
+    '"from"',
+    '"user_id"',
+)
+"""What a JSON file has beside a text where that was said by somebody at some time."""
 
-
-def utterances(row: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
-    """Yield a row as it is, or an exchange (input_text, output_text) as its two utterances."""
-    row = {**row, "line": line}
-    if row.get("input_text") is None and row.get("output_text") is None:
-        yield row
-        return
-    shared = {key: value for key, value in row.items() if key not in EXCHANGE}
-    for number, (side, role) in enumerate((("input", "user"), ("output", "agent"))):
-        said = row.get(f"{side}_text")
-        if said is not None and str(said).strip():
-            ref = f"{row['source_ref']}/{side}" if row.get("source_ref") is not None else side
-            turn = row.get("turn")
-            yield {
-                **shared,
-                "text": said,
-                "role": role,
-                "emotion": row.get(f"{side}_emotion"),
-                "source_ref": ref,
-                "speaker_id": row.get("agent_id") if role == "agent" else row.get("user_id"),
-                "turn": None if turn in (None, "") else 2 * int(float(str(turn))) + number,
-            }
-
-
-def check_columns(found: Iterable[str], columns: dict[str, str], name: str) -> None:
-    """Refuse a table without a text column, and a map that names what is not there.
-
-    Raises:
-        SourceError: with the columns that were found.
-    """
-    found = list(found)
-    for ours, theirs in columns.items():
-        if theirs not in found:
-            raise SourceError(f"{name}: --map {ours}={theirs}: there is no column {theirs!r}; found {', '.join(found)}")
-        if ours not in COLUMNS and ours not in EXCHANGE:
-            raise SourceError(
-                f"--map {ours}={theirs}: {ours!r} is no column of a message; known are {', '.join(COLUMNS)}"
-            )
-    have = set(found) | set(columns)
-    if "text" not in have and "input_text" not in have:
-        raise SourceError(
-            f"{name}: no column 'text' (or input_text/output_text); found {', '.join(found)}; "
-            "name it with --map text=COLUMN"
-        )
+SPEECH = ('"text"', '"message"', '"content"', '"body"', '"input_text"', '"output_text"', '"utterance"')
 
 
 class JsonLines(Source):
-    """One JSON object a line, a message or an exchange each."""
+    """One JSON object a line, a message or an exchange each; also an array of such objects."""
 
     name = "jsonl"
     suffixes = (".jsonl", ".ndjson")
+    general = True
+    in_order = False
 
     def sniff(self, path: Path, head: str) -> bool:
-        """Return whether the first line is an object with a text."""
-        return path.suffix in self.suffixes and '"messages"' not in head and '"conversations"' not in head
+        """Return whether the suffix says so, or a JSON file holds texts with people or times."""
+        suffix = path.suffix.lower()
+        said = any(key in head for key in SPEECH) and any(key in head for key in PEOPLE_AND_TIMES)
+        return suffix in self.suffixes or (suffix == ".json" and said)
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield batches; a line that is no JSON object is a reject."""
+        """Yield batches; what is no JSON object is a reject.
+
+        Raises:
+            SourceError: nothing in it is JSON, or a map names a column that no message has.
+        """
         path = Path(target)
-        lines = read_text(path, options.encoding).split("\n")  # not splitlines: JSON may hold U+2028
-        columns = dict(options.columns)
-        batch = SourceBatch()
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("not a JSON object")
-                batch.rows.extend(utterances(mapped(row, columns), number))
-            except ValueError as error:
-                last = number == len(lines) and isinstance(error, json.JSONDecodeError)
-                reason = "the last line ends in the middle (truncated?)" if last else "not a JSON object"
-                batch.rejects.append(reject(self.name, path.name, number, reason, line))
-            if len(batch.rows) + len(batch.rejects) >= BATCH:
-                batch.done = number / len(lines)
-                yield batch
-                batch = SourceBatch()
+        checked_map(options.columns)
+        batch, known = SourceBatch(), dict[tuple[str, ...], Taken]()
+        owners, direction = Owners(options), Direction(options)
+        for number, value, broken, done in json_values(path, options.encoding, broken="not a JSON object"):
+            rows = _rows(value) if number == 1 and done == 1.0 else [value]
+            for place, row in enumerate(rows):
+                line = number + place
+                if broken is not None or not isinstance(row, dict):
+                    batch.rejects.append(reject(self.name, path.name, line, broken or "not a JSON object", row))
+                else:
+                    self._take(row, line, options, path.name, batch, known)
+                if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
+                    batch.rows, batch.done = owners.filled(direction.arranged(batch.rows)), done
+                    yield batch
+                    batch = SourceBatch()
+        batch.notes += [
+            note for note in (note_of(known.values(), path.name), _missing(known, options, path.name)) if note
+        ]
+        batch.rows = owners.filled(direction.arranged(batch.rows))
         yield batch
+
+    def _take(
+        self,
+        row: dict[str, Any],
+        line: int,
+        options: SourceOptions,
+        file: str,
+        batch: SourceBatch,
+        known: dict[tuple[str, ...], Taken],
+    ) -> None:
+        taken = recognised(row, options.columns)
+        if len(known) < BATCH:
+            known.setdefault(tuple(row), taken)
+        missing = unclear(taken)
+        if missing is not None and (taken.unclear or not taken):
+            batch.rejects.append(reject(self.name, file, line, missing, row))
+            return
+        batch.rows.extend(utterances(row, taken, line, options))
+
+
+def _rows(value: Any) -> list[Any]:
+    """Return the rows of a file that is one value: an array, an object that holds one, or a single row."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        for key in ROWS:
+            inner = listing(value.get(key))
+            if inner and all(isinstance(row, dict) for row in inner):
+                return inner
+    return [value]
+
+
+def _missing(known: dict[tuple[str, ...], Taken], options: SourceOptions, file: str) -> str | None:
+    """Return which columns of a map no line has."""
+    never = [
+        f"{ours}={theirs}"
+        for ours, theirs in options.columns.items()
+        if not any(ours in taken for taken in known.values())
+    ]
+    return f"{file}: no line has the column of --map {', --map '.join(never)}" if never and known else None
 
 
 class Csv(Source):
-    """Comma-separated values with a header."""
+    """Values between commas, semicolons, tabs or bars, with a header."""
 
     name = "csv"
     suffixes = (".csv", ".tsv")
+    general = True
+    in_order = False
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether the suffix says so."""
-        return path.suffix in self.suffixes
+        return path.suffix.lower() in self.suffixes
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield batches; a row with too many or too few fields is a reject."""
-        import csv
-        import io
+        """Yield batches; a row with too many or too few fields is a reject.
 
-        path = Path(target)
-        text = read_text(path, options.encoding)
-        reader = csv.DictReader(
-            io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",", restkey="__more__"
-        )
-        columns = dict(options.columns)
-        check_columns(reader.fieldnames or [], columns, path.name)
-        total = text.count("\n") + 1
-        batch = SourceBatch()
-        try:
-            for row in reader:
-                if "__more__" in row or any(value is None for value in row.values()):
-                    batch.rejects.append(
-                        reject(self.name, path.name, reader.line_num, "another number of fields than the header", row)
-                    )
-                else:
-                    batch.rows.extend(utterances(mapped(row, columns), reader.line_num))
-                if len(batch.rows) >= BATCH:
-                    batch.done = reader.line_num / total
-                    yield batch
-                    batch = SourceBatch()
-        except csv.Error as error:
-            raise SourceError(f"{path.name}: line {reader.line_num}: {error}") from None
-        yield batch
-
-
-class Parquet(Source):
-    """Parquet files."""
-
-    name = "parquet"
-    suffixes = (".parquet",)
-
-    def sniff(self, path: Path, head: str) -> bool:
-        """Return whether the file starts as Parquet does."""
-        return head.startswith("PAR1")
-
-    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield batches."""
-        path = Path(target)
-        if not read_bytes(path).startswith(b"PAR1"):
-            raise SourceError(f"{path.name}: not a Parquet file")
-        try:
-            frame = pl.read_parquet(path)
-        except pl.exceptions.PolarsError:
-            raise SourceError(f"{path.name}: the Parquet file cannot be read (truncated?)") from None
-        yield from frame_batches(frame, dict(options.columns), path.name)
-
-
-class Database(Source):
-    """A table of any database that SQLAlchemy reaches."""
-
-    name = "sql"
-
-    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield batches of the table named by ``--table``, read with a server-side cursor where there is one."""
-        import sqlalchemy as sa
-
-        if options.table is None:
-            raise SourceError("a database needs --table TABLE (and --map text=COLUMN … where names differ)")
-        try:
-            engine = sa.create_engine(target)
-            inspector = sa.inspect(engine)
-        except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-            raise SourceError(
-                f"the database cannot be opened: {type(error).__name__}; check the URL and that its driver is installed"
-            ) from None
-        if options.table not in [*inspector.get_table_names(), *inspector.get_view_names()]:
-            raise SourceError(
-                f"no table {options.table!r}; there are {', '.join(inspector.get_table_names()) or 'none'}"
-            )
-        table = sa.Table(options.table, sa.MetaData(), autoload_with=engine)
-        columns = dict(options.columns)
-        check_columns([column.name for column in table.columns], columns, options.table)
-        with engine.connect().execution_options(stream_results=True) as connection:
-            total = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            number = 0
-            result = connection.execute(sa.select(table).order_by(*table.primary_key.columns)).mappings()
-            for part in result.partitions(BATCH):
-                batch = SourceBatch()
-                for row in part:
-                    number += 1
-                    batch.rows.extend(utterances(mapped(dict(row), columns), number))
-                batch.done = number / max(total, 1)
+        Raises:
+            SourceError: it has no header with a text, or no rows.
+        """
+        path = checked(Path(target))
+        found = records(path, options.encoding)
+        header = next(found, None)
+        if header is None:
+            raise SourceError(f"{path.name}: the file is empty")
+        names = [name.strip() for name in header.fields]
+        taken = checked_columns(names, options.columns, path.name)
+        owners, direction = Owners(options), Direction(options)
+        size, read = max(path.stat().st_size, 1), 0
+        batch = SourceBatch(notes=[note for note in [note_of([taken], path.name)] if note])
+        for record in found:
+            read += record.length
+            fields = record.fields
+            if len(fields) > len(names) and not any(field.strip() for field in fields[len(names) :]):
+                fields = fields[: len(names)]
+            if record.broken is not None or len(fields) != len(names):
+                reason = record.broken or "another number of fields than the header"
+                batch.rejects.append(reject(self.name, path.name, record.line, reason, fields))
+            elif any(field.strip() for field in fields):
+                batch.rows.extend(utterances(dict(zip(names, fields, strict=True)), taken, record.line, options))
+            if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
+                batch.rows, batch.done = owners.filled(direction.arranged(batch.rows)), min(1.0, read / size)
                 yield batch
-        engine.dispose()
-
-
-def frame_batches(frame: pl.DataFrame, columns: dict[str, str], name: str) -> Iterator[SourceBatch]:
-    """Yield a frame's rows in batches, numbered from 1."""
-    check_columns(frame.columns, columns, name)
-    for start in range(0, max(frame.height, 1), BATCH):
-        batch = SourceBatch(done=min(1.0, (start + BATCH) / max(frame.height, 1)))
-        for number, row in enumerate(frame[start : start + BATCH].iter_rows(named=True), start=start + 1):
-            batch.rows.extend(utterances(mapped(row, columns), number))
+                batch = SourceBatch()
+        if not read:
+            raise SourceError(f"{path.name}: no rows, only a header")
+        batch.rows = owners.filled(direction.arranged(batch.rows))
         yield batch

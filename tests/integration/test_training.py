@@ -136,9 +136,9 @@ def test_a_name_learned_after_anonymization_keeps_samples_out_and_stops_a_traini
     tools = Tools(settings)
     assert run_job(settings, "train_personality", "lumi", ["personality_dataset"]).success
     before = tools.lake.read("personality_dataset", DatasetManifest, ["lumi"]).collect()
-    speakers = tools.store.meta.tables["speakers"]
+    names = tools.store.meta.tables["speaker_names"]
     with tools.store.writer.begin() as connection:
-        connection.execute(sa.update(speakers).where(speakers.c.speaker_id == "user-1").values(display_name="Mr. Rain"))
+        connection.execute(sa.update(names).where(names.c.speaker_id == "user-1").values(display_name="Mr. Rain"))
     failed = run_job(settings, "train_personality", "lumi", ["personality_adapter"])
     assert not failed.success
     assert "hold what may be personal data: materialize the dataset again" in str(

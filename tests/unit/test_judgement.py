@@ -31,8 +31,9 @@ def pseudonym(kind: str, value: str) -> str:
 
 def raw_of(rows: list[dict]) -> pl.DataFrame:
     """Return the snapshot of rows of one week, as the store would give them."""
-    messages, _, speakers, _ = normalise(rows, SourceOptions(), "test", "test")
-    frame = messages.join(speakers.select("speaker_id", pl.col("display_name").alias("speaker_name")), on="speaker_id")
+    taken = normalise(rows, SourceOptions(), "test", "test")
+    called = taken.names.select("speaker_id", speaker_name="display_name")
+    frame = taken.messages.join(called, on="speaker_id").with_columns(correction=pl.lit(None, pl.String))
     flags = {name: pl.lit(value=False) for name in ("session_opt_out", "speaker_opt_out", "user_opt_out")}
     numbers = {name: pl.lit(None, pl.Float64) for name in ("quality_override", "rating", "correct")}
     return snapshot(tidy(frame.with_columns(**flags, **numbers)), pseudonym)

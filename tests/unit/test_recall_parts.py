@@ -32,6 +32,7 @@ def image(*texts: str, roles: list[str] | None = None, sessions: list[str] | Non
             "speaker_name": ["Ana"] * len(texts),
             "role": roles or ["user"] * len(texts),
             "occurred_at": [START + timedelta(minutes=first + n) for n in range(len(texts))],
+            "position": list(range(first, first + len(texts))),
             "turn": list(range(first, first + len(texts))),
             "source_ref": [None] * len(texts),
             "emotion": ["neutral"] * len(texts),

@@ -1,0 +1,105 @@
+"""Which source reads what: a file by its content, a folder or an archive as a whole or file by file."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugins.contracts import Source
+from plugins.registry import PluginRegistry
+from plugins.sources.reading import checked, head_of, is_archive, unpacked
+from records.errors import SourceError
+
+SQLITE = b"SQLite format 3\x00"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A target and the source that reads it.
+
+    Attributes:
+        file: What the target is called in messages and rejects.
+        called: Name of the archive or folder that it was found in.
+    """
+
+    source: Source
+    target: str
+    file: str
+    called: str | None = None
+
+
+@contextlib.contextmanager
+def offers(registry: PluginRegistry, target: str, name: str | None = None) -> Iterator[list[Offer]]:
+    """Yield who reads a target: one source for a file or a database, one or several for a folder or an archive.
+
+    Texts of an archive are unpacked into a temporary folder, which is gone afterwards.
+
+    Raises:
+        SourceError: it is not there, or no format fits.
+    """
+    if "://" in target:
+        # A URL's password is kept nowhere.
+        yield [Offer(registry.create("source", name=name or "sql"), target, target.rsplit("@", 1)[-1])]
+        return
+    path = Path(target)
+    if path.is_dir():
+        yield _of_folder(registry, path, path.name, name)
+    elif is_archive(checked(path)):
+        with tempfile.TemporaryDirectory(prefix="memory-import-") as folder:
+            root = Path(folder)
+            if not unpacked(path, root):
+                raise SourceError(f"{path.name}: the archive holds no text that could be a chat")
+            yield _of_folder(registry, root, path.name, name)
+    else:
+        yield [Offer(choose_source(registry, target, name), target, path.name)]
+
+
+def choose_source(registry: PluginRegistry, target: str, name: str | None) -> Source:
+    """Return the source plugin for a file: the named one, or the one that recognises it.
+
+    Raises:
+        SourceError: no format fits.
+    """
+    if name is not None:
+        source: Source = registry.create("source", name=name)
+        return source
+    if "://" in target:
+        return registry.create("source", name="sql")
+    path = checked(Path(target))
+    found = _recognised(registry, path)
+    if found is None:
+        known = ", ".join(registry.names("source"))
+        if path.open("rb").read(len(SQLITE)) == SQLITE:
+            raise SourceError(
+                f"{path.name}: a SQLite database; import a table of it: sqlite:///{path.name} --table TABLE"
+            )
+        raise SourceError(f"{path.name}: no format recognises this file; name one with --format: {known}")
+    return found
+
+
+def _recognised(registry: PluginRegistry, path: Path) -> Source | None:
+    """Return the most particular source that recognises a file; plain tables go by the suffix alone."""
+    head = head_of(path)
+    made = [registry.create("source", name=known) for known in registry.names("source")]
+    fitting = [source for source in made if source.sniff(path, head)]
+    return min(fitting, key=lambda source: (source.general, source.name)) if fitting else None
+
+
+def _of_folder(registry: PluginRegistry, folder: Path, called: str, name: str | None) -> list[Offer]:
+    """Return the source that reads a folder as a whole, or one per file that is recognised, in order of their names."""
+    stem = Path(called).stem if called.lower().endswith(".zip") else called
+    wanted = [name] if name is not None else registry.names("source")
+    whole = [
+        source for source in (registry.create("source", name=known) for known in wanted) if source.sniff_folder(folder)
+    ]
+    if whole:
+        return [Offer(min(whole, key=lambda source: source.name), str(folder), called, stem)]
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size):
+        source = registry.create("source", name=name) if name is not None else _recognised(registry, path)
+        if source is not None:
+            found.append(Offer(source, str(path), str(path.relative_to(folder)), stem))
+    if not found:
+        raise SourceError(f"{called}: no file in it is recognised; name the format with --format: {', '.join(wanted)}")
+    return found

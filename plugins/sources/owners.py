@@ -1,0 +1,62 @@
+"""Whose conversation a row of a table belongs to, where the row itself does not say it: an answer is part of the talk it answers.
+
+What becomes of rows does not belong here (see `plugins.sources.normalise`).
+"""
+
+from typing import Any
+
+from plugins.contracts import SourceOptions
+from plugins.sources.normalise import ROLE_NAMES
+from plugins.sources.people import is_agent
+from records.names import same_name
+
+HELD = 100_000
+"""Sessions whose user is remembered while a table is read."""
+
+
+class Owners:
+    """Gives rows that the agent (or the platform) said the user of the rows around them.
+
+    In a session that the table names, that is the first user in it; where it names none, the one who spoke last.
+    """
+
+    def __init__(self, options: SourceOptions) -> None:
+        self.options = options
+        self._users: dict[str, str] = {}
+
+    def filled(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows of a batch, in their order, each with its user where one is known."""
+        if self.options.user is not None:
+            return rows
+        waiting: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            session = str(row.get("session_id") or "")
+            user = self._user(row)
+            if user is not None:
+                for earlier in waiting.pop(session, ()):
+                    earlier["user_id"] = user
+                if not session or session not in self._users:
+                    self._users[session] = user
+                    if len(self._users) > HELD:
+                        del self._users[next(iter(self._users))]
+            elif session in self._users:
+                row["user_id"] = self._users[session]
+            else:
+                waiting.setdefault(session, []).append(row)
+        return rows
+
+    def _user(self, row: dict[str, Any]) -> str | None:
+        """Return the user of a row that says it, or that a person said."""
+        if row.get("user_id") not in (None, ""):
+            return str(row["user_id"]).strip()
+        role = ROLE_NAMES.get(str(row.get("role") or "user").strip().lower())
+        speaker = row.get("speaker_id") or row.get("speaker_name")
+        if role != "user" or speaker is None or isinstance(speaker, list | dict):
+            return None
+        speaker = str(speaker).strip()
+        is_answer = is_agent(speaker, self.options) or same_name(speaker, _text(row.get("agent_id")))
+        return speaker if speaker and not (is_answer and not row.get("role")) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

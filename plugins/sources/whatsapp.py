@@ -1,0 +1,181 @@
+"""WhatsApp's "Export chat" file, of iPhone and Android, in any of its languages.
+
+Reading a chat takes two passes: `whatsapp_survey` finds how it is written and who is in it, then every message becomes a row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+from plugins.contracts import Source, SourceBatch, SourceOptions
+from plugins.sources.normalise import reject
+from plugins.sources.reading import lines_of
+from plugins.sources.times import Clock
+from plugins.sources.whatsapp_chats import Known, known
+from plugins.sources.whatsapp_entries import Chat, Entry
+from plugins.sources.whatsapp_headers import FIRST_YEAR, Header, day_of, header
+from plugins.sources.whatsapp_said import NOTICE, Reader
+from plugins.sources.whatsapp_survey import Survey, survey
+from plugins.sources.whatsapp_words import words
+from records.errors import SourceError
+
+BATCH = 5_000
+HEAD_LINES = 20
+"""Lines of a file in which the first message begins."""
+LEVELS = frozenset(
+    "trace debug info notice warn warning error err critical crit fatal severe alert emergency emerg panic".split()
+)
+"""What stands in a log where a chat has a name."""
+RAW_KEPT = 500
+
+
+class WhatsApp(Source):
+    """WhatsApp's "Export chat" file. A session is a day of the chat.
+
+    The chat is known by the other person, or by the group's first name, so that a file that was renamed, or exported again when
+    it was longer, is the same chat. Which of two numbers is the day is decided by the order of the whole file.
+    """
+
+    name = "whatsapp"
+    suffixes = (".txt",)
+
+    def sniff(self, path: Path, head: str) -> bool:
+        """Return whether one of the first lines begins a message of a chat, not an entry of a log."""
+        if path.suffix.lower() not in (*self.suffixes, ""):
+            return False
+        lines = head.split("\n")
+        first = next((line for line in lines[:HEAD_LINES] if (found := header(line)) and _is_plausible(found)), None)
+        if first is None:
+            return False
+        reader = Reader(words(), marks=True)
+        rests = [line[found.end :] for line in lines[:1_000] if (found := header(line)) is not None]
+        names = [rest.partition(":")[0].strip() for rest in rests if ":" in rest and not reader.is_notice(rest)]
+        logged = sum(name.rpartition(".")[2].lower() in LEVELS for name in names)
+        if names:
+            return logged * 2 <= len(names)
+        return any(reader.said(rest)[1] == NOTICE or reader.is_of_a_group(rest) for rest in rests)
+
+    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
+        """Yield batches; what the application wrote, and media without a caption, are rejects."""
+        path = Path(target)
+
+        def lines() -> Iterable[str]:
+            return lines_of(path, options.encoding)
+
+        found = survey(lines, options)
+        if found is None:
+            raise SourceError(f"{path.name}: no line looks like a WhatsApp message")
+        who, note = known(found.people, options, path.name, path.stem)
+        notes = [note] if note is not None else []
+        notes.extend(_about_dates(found, path.name))
+        yield from self._batches(found, who, lines, path.name, options, notes)
+
+    def _batches(
+        self,
+        found: Survey,
+        who: Known,
+        lines: Callable[[], Iterable[str]],
+        file: str,
+        options: SourceOptions,
+        notes: list[str],
+    ) -> Iterator[SourceBatch]:
+        rows = Rows(found, who, options)
+        batch = SourceBatch(notes=notes)
+        chat = Chat(found.styles, found.names)
+        for entry in chat.entries(lines(), settled=found.irregular):
+            row, reason = rows.row(entry)
+            if row is not None:
+                batch.rows.append(row)
+            else:
+                shown = "\n".join([entry.raw, *entry.more])
+                batch.rejects.append(reject(self.name, file, entry.line, reason or "", shown))
+            if len(batch.rows) + len(batch.rejects) >= BATCH:
+                batch.done = entry.line / found.lines
+                yield batch
+                batch = SourceBatch()
+        before = "\n".join(chat.before).strip()
+        if before:
+            batch.rejects.append(reject(self.name, file, 1, "text before the first message", before))
+        if chat.pasted:
+            batch.notes.append(
+                f"{file}: {chat.pasted} line(s) that look like messages of another chat stay where they were pasted"
+            )
+        yield batch
+
+
+class Rows:
+    """Makes rows of the messages of one chat, in its order."""
+
+    def __init__(self, found: Survey, who: Known, options: SourceOptions) -> None:
+        self.reader = found.names.reader
+        self.who = who
+        self.clock = Clock(options)
+        self._day: date | None = None
+        self._offset: timedelta | None = None
+        self._session = ""
+
+    def row(self, entry: Entry) -> tuple[dict[str, Any] | None, str | None]:
+        """Return the row of a message, or None and why it is none."""
+        if entry.name is None:
+            return None, NOTICE
+        text, reason, metadata = self.reader.said(entry.text)
+        if reason is not None:
+            return None, reason
+        at, who = entry.at, self.who
+        if at is None:
+            return None, "a date that does not exist"
+        day = at.date()
+        if day != self._day:
+            self._day, self._session = day, f"whatsapp/{who.chat}/{day:%Y-%m-%d}"
+            self._offset = _offset(day, self.clock.zone)
+        try:
+            moment = self.clock.utc(at) if self._offset is None else at.replace(tzinfo=UTC) - self._offset
+        except (ValueError, OverflowError):
+            return None, "a date that does not exist"
+        is_agent = entry.name == who.speaker
+        speaker = who.agent if is_agent else entry.name
+        row = {
+            "line": entry.line,
+            "session_id": self._session,
+            "agent_id": who.agent,
+            "user_id": who.user,
+            "speaker_id": speaker,
+            "speaker_name": speaker,
+            "role": "agent" if is_agent else "user",
+            "text": text,
+            "occurred_at": moment,
+            "group": who.group,
+        }
+        if metadata is not None:
+            row["metadata"] = metadata
+        return row, None
+
+
+def _offset(day: date, zone: tzinfo) -> timedelta | None:
+    """Return the offset of a zone on a day, None where it changes around it, so that the order of messages matters."""
+    start = datetime(day.year, day.month, day.day, tzinfo=zone)
+    try:
+        found = {
+            (start + timedelta(hours=hours)).replace(fold=fold).utcoffset() for hours in (-3, *range(0, 27, 3)) for fold in (0, 1)
+        }
+    except (ValueError, OverflowError):
+        return None
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_plausible(found: Header) -> bool:
+    return any((day := day_of(found.date, order)) is not None and day.year >= FIRST_YEAR for order in ("dmy", "mdy", "ymd"))
+
+
+def _about_dates(found: Survey, file: str) -> Iterator[str]:
+    """Yield what a person may want to correct of how dates are read."""
+    order = found.styles[0].order
+    first, other = ("day", "month") if order.order.startswith("d") else ("month", "day")
+    if not order.certain:
+        yield (
+            f"{file}: nothing in it tells days from months: the {first} is taken to come first; "
+            f"import it with --{other}-first if that is wrong"
+        )
+    elif order.forced:
+        yield f"{file}: many of its dates do not exist with the {first} first; import it with --{other}-first if that is wrong"

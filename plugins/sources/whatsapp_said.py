@@ -1,0 +1,240 @@
+"""What somebody said in a WhatsApp message, apart from what the application put there itself.
+
+Names of files, stand-ins for media, notices and marks are told from speech by the whole of a line, never by a word in it:
+people talk about deleted messages and missed calls, too.
+"""
+
+import re
+from typing import Any
+
+from plugins.sources.whatsapp_words import BEGUN, LEFT_TO_RIGHT, MARKS, Words, key
+
+NOTICE = "a notice of the app, nobody said it"
+MEDIA = "media without a caption"
+DELETED = "a deleted message"
+CALL = "a call, no words in it"
+PLACE = "a location, no words in it"
+EMPTY = "a message without text"
+SHARED = (MEDIA, DELETED, CALL, PLACE, EMPTY)
+"""What somebody did, though no words came with it."""
+
+LONGEST_NAME = 100
+LONGEST_NOTICE = 400
+"""Characters of the longest line that is compared with the phrases."""
+
+HIDDEN = re.compile("[\u200e\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Marks that say nothing in a text; the isolates around a mentioned name among them."""
+AROUND = " \t\r\n\u00a0\u202f\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+"""What is taken away around a text."""
+IN_BRACKETS = re.compile(rf"^[{MARKS}\s]*<([^<>\n]{{2,60}})>$")
+AT_END = re.compile(rf"[\s{MARKS}]*<([^<>\n]{{2,60}})>[\s{MARKS}]*$")
+ENCLOSED = re.compile(rf"^(.*?)[\s{MARKS}]*<([^<>:：\n]{{1,30}}?)\s?[:：]\s?([^<>\n]+)>$")
+NUMBERED_FILE = re.compile(r"^\d{6,10}-")
+FILE = re.compile(r"\w\.\w{1,8}$")
+FILE_OF_THE_APP = re.compile(r"^(?:IMG|VID|AUD|PTT|STK|DOC|PANO|MP4|GIF)-\d{8}-WA\d+\.\w{2,5}$", re.IGNORECASE)
+AFTER_MARK = re.compile(rf"^(.+?)\s*{LEFT_TO_RIGHT}([^{LEFT_TO_RIGHT}\n]+)$")
+MAP = re.compile(r"^(?:[^\n]{1,200}?[:：]\s?)https?://(?:maps\.google\.com/\?q=-?[\d.]+,-?[\d.]+|foursquare\.com/v/\w+)$")
+POLL = re.compile(rf"^[{MARKS}]*[^\W\d_]{{3,20}}\s?[:：]$")
+OPTION = re.compile(rf"^[{MARKS}]*([^\W\d_]{{2,20}})\s?[:：]\s(.+?)\s\([{MARKS}]*(\d+)[{MARKS}]*\s[^()\n]+\)[{MARKS}]*$")
+TITLE = re.compile(r"\.\w{2,5}[\s•]")
+"""A file's name within a line."""
+FIRST_PART = re.compile(r"[.,،。]")
+QUOTED = re.compile(r"[\"“”„«「『‘]([^\"“”„«»「」『』\n]+)[\"”“»」』’]")
+OPENS, CLOSES = "“„«「『", "”»」』"
+
+
+Said = tuple[str, str | None, dict[str, Any] | None]
+"""Words that somebody said, why there are none, and what else is known of the message; a plain tuple: one for every line."""
+
+
+class Reader:
+    """Tells speech from what the application writes; ``marks`` says whether a left-to-right mark first shows the latter."""
+
+    def __init__(self, words: Words, *, marks: bool) -> None:
+        self.words = words
+        self.marks = marks
+        self._begun = words.begun
+
+    def said(self, body: str) -> Said:
+        """Return what was said in a message without its header and name."""
+        first = body if "\n" not in body else body[: body.index("\n")]
+        shown = first.strip(AROUND)
+        if not (
+            shown[:BEGUN].casefold() in self._begun
+            or ">" in body[-4:]
+            or shown[-1:] in (">", ")", ":", "：")
+            or LEFT_TO_RIGHT in first
+            or "maps.google" in first
+            or "foursquare" in first
+            or ("." in first and TITLE.search(first) is not None)
+        ):
+            text = shown if first is body else body.strip(AROUND)
+            return (text if text.isascii() else HIDDEN.sub("", text), None, None) if text else ("", EMPTY, None)
+        metadata: dict[str, Any] | None = None
+        if ">" in body[-4:]:
+            cut = self._without_edit(body)
+            if cut is not None:
+                body, metadata = cut, {"edited": True}
+        first, _, more = body.partition("\n")
+        reason, caption, file = self._line(first) if len(first) <= LONGEST_NOTICE else (None, "", None)
+        if reason in (MEDIA, PLACE):
+            body = f"{caption}\n{more}" if caption else more
+            if not body.strip(AROUND):
+                return "", reason, None
+            if file is not None:
+                metadata = {**(metadata or {}), "attachment": file}
+        elif reason == NOTICE or (reason is not None and not more.strip()):
+            return "", reason, None
+        elif more and POLL.match(first):
+            poll = _poll(more)
+            if poll is not None:
+                return poll[0], None, {**(metadata or {}), "poll": poll[1]}
+        if reason is None and self.marks and first.startswith(LEFT_TO_RIGHT):
+            return "", NOTICE, None
+        text = HIDDEN.sub("", body).strip(AROUND)
+        return (text, None, metadata) if text else ("", EMPTY, None)
+
+    def is_notice(self, rest: str) -> bool:
+        """Return whether a line without its header is a notice, although it has a colon as if somebody spoke."""
+        name, found, _ = rest.partition(":")
+        if not found or len(name) > LONGEST_NAME + 2 * MARKS_OF_A_NAME:
+            return True
+        before = key(name)
+        if not before or self.words.changing.search(before) is not None:
+            return True
+        if name.count('"') % 2 or sum(map(name.count, OPENS)) > sum(map(name.count, CLOSES)):
+            return True
+        return self.words.openings.match(key(rest)) is not None
+
+    def group_name(self, notice: str) -> str | None:
+        """Return the first name of the group that a notice of its creation or renaming gives, else None."""
+        quoted = QUOTED.search(notice)
+        if quoted is None or self.words.naming.search(key(notice)) is None:
+            return None
+        return quoted[1].strip(AROUND) or None
+
+    def is_of_a_group(self, notice: str) -> bool:
+        """Return whether a notice is one that only groups have."""
+        text = key(notice[:LONGEST_NOTICE])
+        return self.words.naming.search(text) is not None or self.words.membership.search(text) is not None
+
+    def _line(self, line: str) -> tuple[str | None, str, str | None]:
+        """Return why a line is no speech, a caption in it, and the name of a file; no reason for speech."""
+        shown = line.strip(AROUND)
+        if shown[:BEGUN].casefold() in self._begun:
+            reason = self._phrase(key(shown))
+            if reason is not None:
+                return reason, "", None
+        if shown.endswith(">"):
+            found = self._bracketed(shown)
+            if found is not None:
+                return found
+        elif shown.endswith(")"):
+            file, _, word = shown[:-1].rpartition(" (")
+            if FILE.search(file[-10:]) and (key(word) in self.words.attached or FILE_OF_THE_APP.match(file)):
+                return MEDIA, "", file
+        if "://" in shown and MAP.match(shown) is not None:
+            return PLACE, "", None
+        if LEFT_TO_RIGHT in line:
+            return self._marked(line.strip())
+        if "." in shown and TITLE.search(shown) is not None and key(shown).endswith(self.words.titled):
+            return MEDIA, "", None
+        return None, "", None
+
+    def _phrase(self, text: str) -> str | None:
+        """Return why a line that is wholly one of the phrases is no speech, else None."""
+        words = self.words
+        if text in words.bare:
+            return MEDIA
+        if text in words.deleted:
+            return DELETED
+        if text in words.calls:
+            return CALL
+        if text in words.places:
+            return PLACE
+        if text == "null" and not self.marks:  # a picture to be viewed once, on Android
+            return MEDIA
+        if text in words.notices or words.openings.match(text) is not None:
+            return NOTICE
+        if words.with_tail.match(text) is None:
+            return None
+        for reason, phrases in ((DELETED, words.deleted), (CALL, words.calls)):
+            if any(text.startswith(phrase) for phrase in phrases):
+                return reason
+        return DELETED if words.deleted_by.match(text) is not None else NOTICE
+
+    def _marked(self, line: str) -> tuple[str | None, str, str | None]:
+        """Return what a line with a left-to-right mark in it is: the mark stands before what the application wrote."""
+        match = AFTER_MARK.match(line)
+        if match is not None and key(match[2]) in self.words.after_mark:
+            before = match[1].strip(AROUND)
+            return (MEDIA, "", before) if key(match[2]) in self.words.documents else (MEDIA, before, None)
+        if self.marks and line.startswith(LEFT_TO_RIGHT):
+            text = key(line)
+            if text in self.words.after_mark:
+                return MEDIA, "", None
+            if FIRST_PART.split(text, maxsplit=1)[0] in self.words.calls:
+                return CALL, "", None
+        return None, "", None
+
+    def _bracketed(self, line: str) -> tuple[str | None, str, str | None] | None:
+        """Return what an angle bracket at the end of a line stands for, None where it is nothing of the application."""
+        words = self.words
+        match = IN_BRACKETS.match(line)
+        if match is not None:
+            inner = key(match[1])
+            if inner in words.bracketed or inner.endswith(words.left_out):
+                return MEDIA, "", None
+            if inner in words.deleted:
+                return DELETED, "", None
+        match = ENCLOSED.match(line)
+        if match is not None and (key(match[2]) in words.enclosed or NUMBERED_FILE.match(match[3])):
+            caption, file = match[1].strip(AROUND), match[3].strip(AROUND)
+            title = caption.split(" • ")[0].strip(AROUND)
+            return MEDIA, "" if title and title in file else caption, file
+        return None
+
+    def _without_edit(self, body: str) -> str | None:
+        """Return the text before the mark of an edited message, None where there is no such mark."""
+        match = AT_END.search(body)
+        if match is None:
+            return None
+        inner = key(match[1])
+        if inner in self.words.edited:
+            return body[: match.start()]
+        # A language that is not known: an iPhone sets a left-to-right mark before what it adds.
+        by_app = self.marks and LEFT_TO_RIGHT in match[0].split("<")[0] and match.start() > 0
+        if by_app and ":" not in inner and inner not in self.words.bracketed and " " in inner:
+            return body[: match.start()]
+        return None
+
+
+MARKS_OF_A_NAME = 8
+"""Invisible marks that a name may have beside its letters."""
+
+
+def name_of(raw: str) -> str:
+    """Return a name as a person would write it: without invisible marks and the tilde before those who are no contacts."""
+    name = " ".join(HIDDEN.sub("", raw).replace("\u200f", "").replace("\u061c", "").split())
+    return name.removeprefix("~").strip() or name
+
+
+def _poll(lines: str) -> tuple[str, dict[str, int]] | None:
+    """Return the question and the options of a poll as text, and its votes, None for something else."""
+    asked: list[str] = []
+    votes: dict[str, int] = {}
+    word = None
+    for line in lines.strip().split("\n"):
+        option = OPTION.match(line)
+        if option is None:
+            if votes:
+                return None
+            asked.append(HIDDEN.sub("", line))
+        elif word in (None, option[1]):
+            word = option[1]
+            votes[HIDDEN.sub("", option[2]).strip()] = int(option[3]) if len(option[3]) < 10 else 0
+        else:
+            return None
+    if len(votes) < 2:
+        return None
+    return "\n".join([*asked, *(f"- {choice}" for choice in votes)]).strip(), votes
