@@ -10,6 +10,7 @@ from rich.table import Table
 
 from commands.base import Json, app, bar, client, err, out, say
 from records.errors import AgentNeeded, SettingsError
+from records.weeks import week_of
 
 
 @app.command("import")
@@ -119,6 +120,11 @@ def _say_summary(summary: Any, as_json: bool) -> None:
     if summary.rejected:
         lines.append("  see them with: memory rejects")
     say({**dataclasses.asdict(summary), "weeks": len(summary.weeks)}, as_json, "\n".join(lines))
+    if summary.oldest is not None:
+        monday = week_of(datetime.fromisoformat(summary.oldest).replace(tzinfo=UTC))
+        summary.notes.append(
+            f'to keep the older ones, write first_week = "{monday}" into memory.toml (or set MEMORY_FIRST_WEEK) and import again'
+        )
     for note in [] if as_json else summary.notes:
         err.print(f"note: {note}", markup=False, highlight=False)
     if not summary.read:

@@ -129,6 +129,7 @@ def corrected(interactions: pl.DataFrame) -> pl.DataFrame:
         rejected=pl.when(better).then("output_text"),
         output_text=pl.when(better).then("correction").otherwise("output_text"),
         quality=pl.when(better).then(1.0).otherwise("quality"),
+        junk=pl.when(~better).then("junk"),  # what made the old answer junk is no part of the better one
     ).drop("correction")
 
 

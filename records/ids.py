@@ -8,12 +8,11 @@ DIGEST_BYTES = 12  # 96 bits: a billion rows collide with probability below 1e-1
 
 def content_id(kind: str, *parts: object) -> str:
     """Return ``<kind>_<24 hex>`` for the parts; parts are length-prefixed, so ``("a", "bc")`` differs from ``("ab", "c")``."""
-    digest = blake2b(digest_size=DIGEST_BYTES)
+    pieces: list[bytes] = []
     for part in parts:
         data = ("\x00" if part is None else str(part)).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    return f"{kind}_{digest.hexdigest()}"
+        pieces += (len(data).to_bytes(4, "big"), data)
+    return f"{kind}_{blake2b(b''.join(pieces), digest_size=DIGEST_BYTES).hexdigest()}"
 
 
 def text_hash(text: str) -> str:

@@ -1,6 +1,7 @@
 """Weeks: Monday 00:00 UTC to the next Monday, named by their Monday as ``YYYY-MM-DD``."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 
@@ -9,7 +10,11 @@ from records.errors import SettingsError
 
 def week_of(moment: datetime) -> str:
     """Return the week of a UTC moment, e.g. ``2025-03-03`` for Sunday 2025-03-09."""
-    day = moment.astimezone(UTC).date()
+    return _monday(moment.astimezone(UTC).date())
+
+
+@lru_cache(maxsize=4096)
+def _monday(day: date) -> str:
     return (day - timedelta(days=day.weekday())).isoformat()
 
 

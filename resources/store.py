@@ -17,6 +17,9 @@ from records.store import Messages, Sessions, SpeakerNames, Speakers
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
+SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%6f"
+"""How SQLAlchemy writes a moment in UTC into SQLite."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 IDS = 900  # ids per IN list: SQLite allows 999 variables in its oldest supported build
 
@@ -139,15 +142,26 @@ class InteractionStore:
             if names is not None:
                 self._merge(connection, "speaker_names", SpeakerNames.shaped(names).to_dicts())
             table = self.meta.tables["messages"]
-            rows = messages.with_columns(received_at=pl.lit(now)).to_dicts()
             before = self._max_seq(connection)
-            statement = self._known_message(table)
-            for start in range(0, len(rows), BATCH):
-                connection.execute(statement, rows[start : start + BATCH])
+            self._insert_frame(connection, self._known_message(table), messages.with_columns(received_at=pl.lit(now)))
             counted = (
                 sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
             )
             return int(connection.execute(counted).scalar_one())
+
+    def _insert_frame(self, connection: sa.Connection, statement: Any, frame: pl.DataFrame) -> None:
+        """Run an insert with the rows of a frame, handed to the driver as tuples: per row SQLAlchemy took longer than the database."""
+        compiled = statement.compile(self.engine, column_keys=frame.columns)
+        rows: list[Any]
+        if self.is_sqlite:
+            times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+            frame = frame.with_columns(pl.col(times).dt.strftime(SQLITE_TIME))
+            order = compiled.positiontup
+            rows = frame.select(order).rows()
+        else:
+            rows = frame.to_dicts()
+        for start in range(0, len(rows), BATCH):
+            connection.exec_driver_sql(str(compiled), rows[start : start + BATCH])
 
     def _known_message(self, table: sa.Table) -> Any:
         """Return the statement that adds a message, or what is new of a known one."""
@@ -158,12 +172,12 @@ class InteractionStore:
             new.follows.is_not(None),
             sa.or_(old.follows.is_(None), sa.not_(old.follows.contains(new.follows))),
         )
-        both = sa.case((old.follows.is_(None), new.follows), else_=old.follows.concat(" ").concat(new.follows))
+        both = sa.case((old.follows.is_(None), new.follows), else_=old.follows.concat(sa.literal_column("' '")).concat(new.follows))
         changes = {
             "follows": sa.case((placed, both), else_=old.follows),
             "text": sa.case((edited, new.text), else_=old.text),
             "edited_at": sa.case((edited, new.edited_at), else_=old.edited_at),
-            "synced_at": None,
+            "synced_at": sa.null(),
         }
         return statement.on_conflict_do_update(
             index_elements=["message_id"], set_=changes, where=sa.or_(edited, placed)

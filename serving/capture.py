@@ -29,6 +29,7 @@ class ImportSummary:
 
     Attributes:
         notes: What the formats decided, or could not, for the person who imports.
+        oldest: Day of the oldest message that lies before the first week, if one does.
     """
 
     format: str = ""
@@ -40,13 +41,16 @@ class ImportSummary:
     weeks: set[str] = field(default_factory=set)
     reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    oldest: str | None = None
 
     def count_rejects(self, rows: Sequence[dict[str, Any]]) -> None:
         """Count rejects by their reason."""
         self.rejected += len(rows)
         for row in rows:
-            reason = row["reason"].split(":")[0]
+            reason, _, day = row["reason"].partition(":")
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
+            if reason.startswith("before the first week"):
+                self.oldest = min(self.oldest or day.strip(), day.strip())
 
 
 @dataclass

@@ -17,7 +17,6 @@ from plugins.persona import system_prompt
 from records.errors import MemoryAssetsError, PluginError
 from records.memory import FactEmbeddings
 from resources.settings import Settings, load_settings
-from resources.snapshot import recent_messages
 from serving.access import Access
 from serving.context import (
     Context,
@@ -29,6 +28,7 @@ from serving.context import (
 )
 from serving.erasure import Erasure, Forgotten
 from serving.recall import KINDS, Filters, Recalled, Recaller
+from serving.recent import recent_messages
 from serving.remembering import Capturing
 from serving.scope import Asked, Scope, ScopeFinder
 from serving.trace import AdapterTrace, Traced, trace, trace_adapter

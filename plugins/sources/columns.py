@@ -5,7 +5,8 @@ columns says does not belong here (see `plugins.sources.exchanges`).
 """
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
+from datetime import datetime
 from functools import lru_cache
 
 from plugins.sources.normalise import COLUMNS
@@ -143,7 +144,7 @@ def _guess_sides(taken: Taken, meant: dict[str, str], free: Mapping[str, str], m
 
 
 def _there(names: Iterable[str], free: Mapping[str, str]) -> list[str]:
-    return [free[folded] for name in names if (folded := _folded(name)) in free]
+    return list(dict.fromkeys(free[folded] for name in names if (folded := _folded(name)) in free))
 
 
 def checked_map(given: Mapping[str, str]) -> None:
@@ -196,13 +197,20 @@ def unclear(taken: Taken) -> str | None:
     return None
 
 
-def note_of(taken: Iterable[Taken], name: str) -> str | None:
-    """Return what was taken for what, None where all names are ours."""
-    pairs = sorted({(ours, theirs) for one in taken for ours, theirs in one.guessed.items() if ours != "source_ref"})
-    if not pairs:
-        return None
-    told = ", ".join(f"{theirs} as {ours}" for ours, theirs in pairs)
-    return f"{name}: columns taken by their names: {told}; others with --map"
+def notes_of(taken: Collection[Taken], name: str, at: datetime | None) -> list[str]:
+    """Return what was taken for what, where names are not ours; and what to do where nothing is a time.
+
+    Args:
+        taken: What the columns of each kind of row mean.
+        name: What the table is called.
+        at: The time that was given for all of it.
+    """
+    pairs = {(ours, theirs) for one in taken for ours, theirs in one.guessed.items() if ours != "source_ref"}
+    told = ", ".join(f"{theirs} as {ours}" for ours, theirs in sorted(pairs))
+    notes = [f"{name}: columns taken by their names: {told}; others with --map"] if told else []
+    if at is None and taken and not any("occurred_at" in one for one in taken):
+        notes.append(f"{name}: no column is a time; name it with --map occurred_at=COLUMN, or give one time with --at")
+    return notes
 
 
 def _folded(name: str) -> str:

@@ -49,9 +49,10 @@ class Said(NamedTuple):
 
 @dataclass
 class _Told:
-    """What a file told of a conversation so far: marks of what was said, in order, and when each message was."""
+    """What a file told of a conversation so far: marks of what was said, in order and counted, and when each message was."""
 
     marks: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
     times: dict[str, datetime | None] = field(default_factory=dict)
 
 
@@ -87,7 +88,7 @@ class Known:
         if given is None and own is not None:
             given = f"{own}/{begins}" if own.isdigit() and len(own) <= COUNTED_TO else own
         return (
-            given if given is not None else self._branch(begins, [_mark(turn) for turn, _ in turns if _is_spoken(turn)])
+            given if given is not None else self._branch(begins, [turn.mark for turn, _ in turns if _is_spoken(turn)])
         )
 
     def answered(self, responses: Iterable[str], session: str) -> None:
@@ -100,30 +101,31 @@ class Known:
         self._told[session] = told  # the latest ones are kept
         if len(self._told) > HELD:
             del self._told[next(iter(self._told))]
-        counts = _counted(told.marks, [_mark(turn) for turn, _ in turns if _is_spoken(turn)])
-        whole = not counts
+        before, counts = _counted(told, [turn.mark for turn, _ in turns if _is_spoken(turn)])
         refs = Counter(turn.ref for turn, _ in turns)
         found = []
         for turn, own in turns:
-            mark = _mark(turn)
+            mark = turn.mark
             ref = turn.ref if turn.ref is not None and refs[turn.ref] == 1 else None
             when = f"{mark}/{own.isoformat()}" if own is not None else mark
             counts[when] += 1
-            key = ref or f"{when}/{counts[when]}"
-            known = content_id("t", session, mark, counts[when])
+            number = before.get(when, 0) + counts[when]
+            key = ref or f"{when}/{number}"
+            known = content_id("t", session, mark, number)
             found.append(Said(turn._replace(ref=ref), own, known, key, key not in told.times, told.times.get(key)))
-        return found, whole
+        return found, not before
 
     def keep(self, session: str, said: Sequence[Said], times: Sequence[datetime | None]) -> None:
         """Remember a record's messages with the times they were given."""
         told = self._told[session]
         self.repeated += sum(not one.is_new for one in said)
-        marks = [_mark(one.turn) for one in said if _is_spoken(one.turn)]
-        shared = _shared(told.marks, marks)
-        if shared == min(len(marks), len(told.marks)) or shared > 1:
-            told.marks = max(told.marks, marks, key=len) if shared == min(len(marks), len(told.marks)) else marks
-        else:
-            told.marks += marks[_overlap(told.marks, marks) :]
+        marks = [one.turn.mark for one in said if _is_spoken(one.turn)]
+        if not _is_whole(told, marks):
+            new = marks[_overlap(told.marks, marks) :]
+            told.marks += new
+            told.counts.update(new)
+        elif len(marks) > len(told.marks) or _shared(told.marks, marks) < len(marks):
+            told.marks, told.counts = marks, Counter(marks)
         for one, moment in zip(said, times, strict=True):
             told.times.setdefault(one.key, moment)
 
@@ -150,17 +152,27 @@ def _beginning(user: str | None, turns: Sequence[tuple[Turn, datetime | None]], 
         return content_id("s", user, *(turn.text for turn, _ in turns))
     begun = own or start
     if begun is not None:
-        return content_id("s", user, _mark(head), begun.isoformat())
+        return content_id("s", user, head.mark, begun.isoformat())
     answer = next((place for place, (turn, _) in enumerate(spoken) if turn.role == "agent" and place), len(spoken))
-    return content_id("s", user, *(_mark(turn) for turn, _ in spoken[: answer + 1]))
+    return content_id("s", user, *(turn.mark for turn, _ in spoken[: answer + 1]))
 
 
-def _counted(before: Sequence[str], marks: Sequence[str]) -> Counter[str]:
-    """Return how often each thing had been said before a record began: nothing where the record tells all from the start."""
-    shared = _shared(before, marks)
-    if shared == min(len(before), len(marks)) or shared > 1:
-        return Counter()
-    return Counter(before[: len(before) - _overlap(before, marks)])
+def _is_whole(told: _Told, marks: Sequence[str]) -> bool:
+    """Return whether a record tells a conversation from its start, not only what came after what was told before."""
+    shared = _shared(told.marks, marks)
+    return shared == min(len(told.marks), len(marks)) or shared > 1
+
+
+def _counted(told: _Told, marks: Sequence[str]) -> tuple[Mapping[str, int], Counter[str]]:
+    """Return how often each thing had been said before a record began, as what was told and what to add to it.
+
+    Nothing had been where the record tells all from the start.
+    """
+    if _is_whole(told, marks):
+        return {}, Counter()
+    again: Counter[str] = Counter()
+    again.subtract(marks[: _overlap(told.marks, marks)])
+    return told.counts, again
 
 
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:
@@ -178,7 +190,3 @@ def _overlap(before: Sequence[str], marks: Sequence[str]) -> int:
 
 def _is_spoken(turn: Turn) -> bool:
     return turn.text is not None and turn.role != "system"
-
-
-def _mark(turn: Turn) -> str:
-    return content_id("w", turn.role, turn.text)

@@ -158,7 +158,8 @@ def _as_answers(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value if any(is_message(item) for item in value) else []
     if string(value) is not None:
-        return [{"role": "assistant", "content": value}]
+        is_envelope = any(key in _object(value) for key in ("choices", "output", "body"))
+        return [] if is_envelope else [{"role": "assistant", "content": value}]
     return [value] if is_message(value) else []
 
 

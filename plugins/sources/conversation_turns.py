@@ -11,6 +11,7 @@ from plugins.contracts import SourceOptions
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, number, string
 from plugins.sources.normalise import ROLE_NAMES, cleaned
 from plugins.sources.people import is_agent
+from records.ids import content_id
 from records.names import same_name
 
 TIMES = (
@@ -77,6 +78,7 @@ class Turn(NamedTuple):
         extras: What else is worth keeping: emotion, importance, location, model_version, metadata.
         reason: Why it is no message.
         raw: The message as it stands in the file.
+        mark: The same for everything that is said alike.
     """
 
     role: str
@@ -87,6 +89,7 @@ class Turn(NamedTuple):
     extras: dict[str, Any]
     reason: str | None
     raw: Any
+    mark: str = ""
 
 
 def turn_of(message: Any, options: SourceOptions) -> Turn:
@@ -119,6 +122,7 @@ def turn_of(message: Any, options: SourceOptions) -> Turn:
         _extras(message, written, role, pictures),
         None,
         message,
+        content_id("w", role, text),
     )
 
 

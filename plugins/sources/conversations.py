@@ -79,6 +79,8 @@ class Conversations(Source):
                 f"{path.name}: {reader.known.repeated} messages stand in more than one copy of their conversation; "
                 "each is kept once"
             )
+        if reader.timeless:
+            last.notes.append(f"{path.name}: {reader.timeless} messages have no time; give that of the first with --at")
         yield last
 
 
@@ -88,6 +90,7 @@ class _Reader:
     def __init__(self, source: str, file: str, options: SourceOptions) -> None:
         self.source, self.file, self.options = source, file, options
         self.known = Known()
+        self.timeless = 0
         self._some_agent = False
 
     def take(self, found: Any, line: int) -> list[dict[str, Any]]:
@@ -133,13 +136,15 @@ class _Reader:
         session = self.known.session(about, user, turns, start if not found.is_log else None)
         self.known.answered(found.responses, session)
         said, whole = self.known.said(session, turns)
+        own = [one.own if one.is_new else one.earlier or one.own for one in said]
         times = placed(
-            [one.own if one.is_new else one.earlier or one.own for one in said],
-            start or options.at,
+            own,
+            start if start is not None or any(own) else options.at,
             options.now,
             start if found.is_log else None,
         )
         self.known.keep(session, said, times)
+        self.timeless += times.count(None)
         untimed = whole and not any(one.own for one in said)
         people = {one.turn.name for one in said if one.turn.role == "user" and one.turn.name}
         agents = {one.turn.name for one in said if one.turn.role == "agent" and one.turn.name}

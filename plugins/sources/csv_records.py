@@ -146,6 +146,13 @@ def _delimiter(path: Path, lines: _Lines) -> str:
     if told.lower().startswith("sep=") and len(told) == 5:
         lines.skip()
         return told[4]
-    widths = {delimiter: len(next(csv.reader([head], delimiter=delimiter), [])) for delimiter in DELIMITERS}
+    widths = {delimiter: _width(head, delimiter) for delimiter in DELIMITERS}
     preferred = "\t" if path.suffix.lower() == ".tsv" else ","
     return max(DELIMITERS, key=lambda delimiter: (widths[delimiter], delimiter == preferred))
+
+
+def _width(head: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([head], delimiter=delimiter), []))
+    except csv.Error:
+        return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.columns import Taken, checked_columns, note_of
+from plugins.sources.columns import Taken, checked_columns, notes_of
 from plugins.sources.direction import Direction
 from plugins.sources.exchanges import utterances
 from plugins.sources.owners import Owners
@@ -75,7 +75,7 @@ class Database(Source):
             total = connection.execute(sa.select(sa.func.count()).select_from(selected)).scalar_one()
             if not total:
                 raise SourceError(f"{table.name}: no rows")
-            notes = [note for note in [note_of([taken], table.name)] if note]
+            notes = notes_of([taken], table.name, options.at)
             number, owners, direction = 0, Owners(options), Direction(options)
             for part in connection.execute(sa.select(selected).order_by(*ordered)).mappings().partitions(BATCH):
                 batch = SourceBatch(notes=notes)

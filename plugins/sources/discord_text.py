@@ -51,10 +51,10 @@ def embed_text(embed: Mapping[str, Any]) -> str:
     """Return title, description, fields and footer of an embed, a line each."""
     lines = [string(embed.get("title")), string(embed.get("description"))]
     for field in mappings(embed.get("fields")):
-        name, value = string(field.get("name")), string(field.get("value"))
-        lines.append(": ".join(part.strip() for part in (name, value) if part))
+        # A name that is not to be seen is a zero-width space in Discord.
+        said = [(string(field.get(key)) or "").strip("\u200b \n") for key in ("name", "value")]
+        lines.append(": ".join(part for part in said if part))
     lines.append(string(dig(embed, "footer", "text")))
-    # Empty names of fields are a zero-width space in Discord.
     return "\n".join(line for line in (part.strip("\u200b \n") for part in lines if part) if line)
 
 

@@ -153,7 +153,10 @@ def _page(path: Path, options: SourceOptions) -> Iterator[Entry]:
 
     page = Page()
     for number, line in enumerate(lines_of(path, options.encoding), start=1):
-        page.feed(f"{line}\n")
+        try:
+            page.feed(f"{line}\n")
+        except AssertionError:
+            raise SourceError(f"{path.name}: no page of imessage-exporter: line {number} is no HTML") from None
         for time, sender, lines in page.taken():
             header = HEADER.fullmatch(time)
             local = _local(header) if header else None

@@ -33,6 +33,8 @@ class Page(HTMLParser):
         if tag in VOID:
             if tag == "br":
                 self.handle_data("\n")
+            elif tag == "img" and not {"replies", "bubble", "tapback", "reaction"} & set(self._open):
+                self._texts.setdefault("bubble", []).append("Attachment missing!")
             return
         names = (dict(attrs).get("class") or "").split()
         part = "row" if tag == "tr" else next((name for name in names if name in ("message", "replies", *PARTS)), "")

@@ -7,7 +7,6 @@ text says, those with it only think there. Core memory blocks and personas are n
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +24,8 @@ from plugins.sources.derived import (
     refuse,
 )
 from plugins.sources.fields import dig, first, flag, identity, listing, mapping, mappings, string
+from plugins.sources.letta_message import NOT_SPEECH, ROLES, packed_time, said_in, speaks_by_calls
 from plugins.sources.people import named_agent
-from plugins.sources.reading import parsed
-
-from plugins.sources.letta_message import *
 
 STABLE = re.compile(r"^(?:message|passage)-[0-9a-f]{8}-[0-9a-f-]{27}$")
 """An id that the server gave; those of agent files are numbers, given anew in each file."""
@@ -94,7 +91,7 @@ class Letta(Source):
         user = options.user or (next(iter(people)) if len(people) == 1 else f"user of {name}")
         messages = oldest_first(agent.messages, lambda message: first(message, "created_at", "date"), options)
         for line, message in enumerate(messages, start=1):
-            said = _said(mapping(message), agent.calls)
+            said = said_in(mapping(message), agent.calls)
             if isinstance(said, str):
                 yield refuse(self.name, path, line, said, message)
             else:
@@ -130,7 +127,7 @@ def _agents(path: Path, options: SourceOptions) -> list[Agent]:
         passages = []
     spoken = any(isinstance(item, dict) and item.keys() & {"message_type", "role"} for item in messages)
     if spoken or passages:
-        found.append(Agent(None, messages, passages, [], _calls({}, messages)))
+        found.append(Agent(None, messages, passages, [], speaks_by_calls({}, messages)))
     return found
 
 
@@ -148,7 +145,7 @@ def _read(agent: Row, blocks: dict[str | None, Row]) -> Agent:
     ]
     passages: list[Any] = next((list(agent[key]) for key in ARCHIVES if isinstance(agent.get(key), list)), [])
     messages = listing(agent.get("messages"))
-    return Agent(string(agent.get("name")), messages, passages, labels, _calls(agent, messages))
+    return Agent(string(agent.get("name")), messages, passages, labels, speaks_by_calls(agent, messages))
 
 
 def _message(
@@ -162,7 +159,7 @@ def _message(
     user: str,
     options: SourceOptions,
 ) -> Row:
-    when = first(message, "created_at", "date") or _clock(sent)
+    when = first(message, "created_at", "date") or packed_time(sent)
     ref = identity(message.get("id"))
     stable = ref is not None and STABLE.match(ref) is not None
     conversation = identity(message.get("conversation_id"))
@@ -198,4 +195,3 @@ def _passage(passage: Row, text: str, line: int, agent: str | None, user: str, o
         "letta", text, options=options, agent=agent, user=user, when=when, ref=ref if stable else None,
         thread=f"{agent}/archive", edited=passage.get("updated_at"), line=line, about=about,
     )  # fmt: skip
-

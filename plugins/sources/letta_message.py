@@ -1,29 +1,15 @@
 """What was said in a message of Letta or MemGPT, or why nothing was."""
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.batches import in_batches
 from plugins.sources.derived import (
-    LINED,
-    Owners,
     Row,
-    day_of,
-    documents,
-    memory_row,
-    none_of_it,
-    oldest_first,
-    refuse,
 )
-from plugins.sources.fields import dig, first, flag, identity, listing, mapping, mappings, string
-from plugins.sources.people import named_agent
+from plugins.sources.fields import first, mapping, mappings, string
 from plugins.sources.reading import parsed
-
 
 REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 SPEECH_TOOL = "send_message"
@@ -51,7 +37,7 @@ ROLES = {
 }
 
 
-def _calls(agent: Row, messages: list[Any]) -> bool:
+def speaks_by_calls(agent: Row, messages: list[Any]) -> bool:
     """Return whether an agent speaks by calling a tool."""
     if agent.get("agent_type") == "letta_v1_agent":
         return False
@@ -70,7 +56,7 @@ def _tool_calls(message: Row) -> Iterator[tuple[str | None, Any]]:
         yield string(function.get("name")), first(function, "arguments", "input")
 
 
-def _said(message: Row, calls: bool) -> tuple[str, str, str | None, Any] | str:
+def said_in(message: Row, calls: bool) -> tuple[str, str, str | None, Any] | str:
     """Return role, text, name and time of what was said in a message, or why nothing was."""
     kind = string(first(message, "message_type", "role")) or ""
     if kind in NOT_SPEECH:
@@ -136,10 +122,9 @@ def _text(message: Row) -> str | None:
     return string("\n".join(part for part in parts if part is not None))
 
 
-def _clock(sent: Any) -> Any:
+def packed_time(sent: Any) -> Any:
     """Return the time that a server packed into a message: ``2025-01-28 01:18:18 AM UTC+0000``."""
     try:
         return datetime.strptime(str(sent), "%Y-%m-%d %I:%M:%S %p UTC%z")
     except ValueError:
         return sent
-

@@ -9,34 +9,25 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import in_batches
-from plugins.sources.derived import Owners, Row, memory_row, refuse
+from plugins.sources.derived import Row, memory_row, refuse
 from plugins.sources.fields import first, flag, identity, listing, mapping, number, string
 from plugins.sources.luminora_files import (
     DATABASES,
-    PERSONA,
-    SESSION,
-    SPEAKER,
-    TEXT,
-    TIME,
-    USER,
-    Raw,
     check,
-    files_of,
     is_folder_of,
     raw_rows,
     recognised,
 )
+from plugins.sources.luminora_json import SESSION, SPEAKER, TEXT, TIME, Raw
+from plugins.sources.luminora_states import Known
 from plugins.sources.normalise import ROLE_NAMES
-from plugins.sources.people import named_agent
 from plugins.sources.reading import parsed
 from plugins.sources.times import parse_time
 from records.names import same_name
-
-from plugins.sources.luminora_states import *
 
 LEARNED = ("first_mentioned", "created_at", "timestamp", "date", "updated_at", "last_updated")
 
@@ -228,4 +219,3 @@ def _loaded(value: Any) -> Any:
         return parsed(value)
     except ValueError:
         return None
-

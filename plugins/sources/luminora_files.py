@@ -6,17 +6,25 @@ called and by the columns they have. What the rows mean does not belong here: se
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from plugins.contracts import SourceOptions
 from plugins.sources.derived import head, none_of_it
-from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, string
-from plugins.sources.reading import parsed, read_json
+from plugins.sources.luminora_json import (
+    HISTORY,
+    PERSONA,
+    SESSION,
+    SPEAKER,
+    TEXT,
+    USER,
+    Raw,
+    Row,
+    document_rows,
+    session_rows,
+    turn_rows,
+)
+from plugins.sources.reading import read_json
 from plugins.sources.sqlite_files import is_sqlite, opened, rows_of, tables, tables_of
 from records.errors import SourceError
-from records.ids import content_id
-
-from plugins.sources.luminora_json import *
 
 DATABASES = (".db", ".sqlite", ".sqlite3")
 
@@ -97,7 +105,7 @@ def raw_rows(path: Path, options: SourceOptions) -> Iterator[Raw]:
         return
     value = read_json(path, options.encoding)
     found = False
-    for raw in _document(value, path):
+    for raw in document_rows(value, path):
         found = found or raw.kind != "odd"
         yield raw
     if not found:
@@ -143,9 +151,9 @@ def _database(path: Path) -> Iterator[Raw]:
 
 def _row(kind: str, line: int, row: Row) -> Iterator[Raw]:
     if kind == "session":
-        yield from _session_row(line, row)
+        yield from session_rows(line, row)
     elif kind == "fact" and row.get("category") == HISTORY:
-        yield from _turn(line, row)
+        yield from turn_rows(line, row)
     else:
         yield Raw(kind, line, row)
 
@@ -177,4 +185,3 @@ def holds_messages(path: Path, options: SourceOptions) -> bool:
         SourceError: as `raw_rows`.
     """
     return any(raw.kind not in ("session", "affinity", "mood") for raw in raw_rows(path, options))
-

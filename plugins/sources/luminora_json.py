@@ -1,17 +1,12 @@
 """What LuminoraCore keeps as JSON, in a file or within a row of its database, as rows of one vocabulary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plugins.contracts import SourceOptions
-from plugins.sources.derived import head, none_of_it
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, string
-from plugins.sources.reading import parsed, read_json
-from plugins.sources.sqlite_files import is_sqlite, opened, rows_of, tables, tables_of
-from records.errors import SourceError
+from plugins.sources.reading import parsed
 from records.ids import content_id
-
 
 Row = dict[str, Any]
 HISTORY = "conversation_history"
@@ -33,7 +28,7 @@ class Raw(NamedTuple):
     row: Row
 
 
-def _session_row(line: int, row: Row) -> Iterator[Raw]:
+def session_rows(line: int, row: Row) -> Iterator[Raw]:
     """Yield a session, and its messages where they are kept within it as JSON."""
     whole: Any = None
     for key in ("session_data", "data", "messages"):
@@ -54,7 +49,7 @@ def _unless_named(whole: Row, own: Row) -> Row:
     return {key: value for key, value in whole.items() if own.get(key) in (None, "")}
 
 
-def _turn(line: int, row: Row) -> Iterator[Raw]:
+def turn_rows(line: int, row: Row) -> Iterator[Raw]:
     try:
         turn = parsed(row["value"]) if isinstance(row.get("value"), str) else row.get("value")
     except ValueError:
@@ -71,7 +66,7 @@ def _turn(line: int, row: Row) -> Iterator[Raw]:
 # -- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def _document(value: Any, path: Path) -> Iterator[Raw]:
+def document_rows(value: Any, path: Path) -> Iterator[Raw]:
     if isinstance(value, list):
         spoken = [item for item in value if isinstance(item, dict) and "user_message" in item]
         if spoken:
@@ -84,7 +79,7 @@ def _document(value: Any, path: Path) -> Iterator[Raw]:
     elif "_snapshot_info" in value or "current_state" in value:
         yield from _snapshot(value)
     elif isinstance(value.get("sessions"), list | dict):
-        yield from _document(value["sessions"], path)
+        yield from document_rows(value["sessions"], path)
     elif value.keys() & {"messages", "conversation", "session_info"}:
         yield from _session(value, 1, path)
     elif all(isinstance(item, dict) for item in value.values()):
@@ -185,4 +180,3 @@ def _snapshot(value: Row) -> Iterator[Raw]:
     messages = listing(first(state, "conversation_history") or value.get("messages"))
     for place, item in enumerate(messages):
         yield Raw("message", place + 1, {**mapping(item), "session_id": about["session_id"], "place": place})
-

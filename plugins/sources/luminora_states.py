@@ -1,36 +1,19 @@
 """Who is who in LuminoraCore's files, how close a persona is to people, and its moods."""
 
-import json
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.batches import in_batches
-from plugins.sources.derived import Owners, Row, memory_row, refuse
-from plugins.sources.fields import first, flag, identity, listing, mapping, number, string
+from plugins.contracts import SourceOptions
+from plugins.sources.derived import Owners, Row
+from plugins.sources.fields import first, identity, number, string
 from plugins.sources.luminora_files import (
-    DATABASES,
-    PERSONA,
-    SESSION,
-    SPEAKER,
-    TEXT,
-    TIME,
-    USER,
-    Raw,
     check,
     files_of,
-    is_folder_of,
     raw_rows,
-    recognised,
 )
-from plugins.sources.normalise import ROLE_NAMES
+from plugins.sources.luminora_json import PERSONA, SESSION, USER, Raw
 from plugins.sources.people import named_agent
-from plugins.sources.reading import parsed
-from plugins.sources.times import parse_time
-from records.names import same_name
-
 
 
 class Affinity(NamedTuple):
@@ -139,4 +122,3 @@ def _mood(row: Row, known: Known) -> Mood | None:
     if agent is None:
         return None
     return Mood(session, agent, user, name, min(1.0, max(0.0, 1.0 if intensity is None else intensity)), started)
-

@@ -321,6 +321,8 @@ def as_text(value: Any) -> str | None:
         if isinstance(value, dict | list):
             raise ValueError("a list or an object where text is expected")
         value = str(value)
+    if value.isascii() and "\x00" not in value:
+        return value.strip() or None
     return cleaned(value).strip() or None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.columns import checked_columns, note_of
+from plugins.sources.columns import checked_columns, notes_of
 from plugins.sources.direction import Direction
 from plugins.sources.exchanges import utterances
 from plugins.sources.owners import Owners
@@ -74,7 +74,7 @@ class Parquet(Source):
             texts = [name for name in wanted if _is_text(probe.schema_arrow.field(name).type)]
         # Texts stay in their dictionary until their sizes are known.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            notes = [note for note in [note_of([taken], path.name)] if note]
+            notes = notes_of([taken], path.name, options.at)
             number, owners, direction = 0, Owners(options), Direction(options)
             for part in file.iter_batches(batch_size=BATCH, columns=wanted):
                 _checked_texts(part, path)

@@ -56,7 +56,9 @@ class Signal(Source):
         suffix = path.suffix.lower()
         if suffix == ".jsonl":
             return signal_backup.is_backup(head)
-        return suffix in self.suffixes and _reader(head) is not None
+        # Other applications begin their lines of text with such times, too.
+        reader = _reader(head)
+        return reader is not None and reader is {".json": _lines, ".md": _markdown, ".txt": _plain}.get(suffix)
 
     def sniff_folder(self, folder: Path) -> bool:
         """Return whether chats of signal-export lie in it, which writes each of them several times, or Signal's own export."""

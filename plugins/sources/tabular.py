@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.columns import Taken, checked_columns, checked_map, note_of, recognised, unclear
+from plugins.sources.columns import Taken, checked_columns, checked_map, notes_of, recognised, unclear
 from plugins.sources.csv_records import records
 from plugins.sources.direction import Direction
 from plugins.sources.exchanges import utterances
@@ -80,9 +80,7 @@ class JsonLines(Source):
                     batch.rows, batch.done = owners.filled(direction.arranged(batch.rows)), done
                     yield batch
                     batch = SourceBatch()
-        batch.notes += [
-            note for note in (note_of(known.values(), path.name), _missing(known, options, path.name)) if note
-        ]
+        batch.notes += [*notes_of(known.values(), path.name, options.at), *_missing(known, options, path.name)]
         batch.rows = owners.filled(direction.arranged(batch.rows))
         yield batch
 
@@ -117,14 +115,14 @@ def _rows(value: Any) -> list[Any]:
     return [value]
 
 
-def _missing(known: dict[tuple[str, ...], Taken], options: SourceOptions, file: str) -> str | None:
-    """Return which columns of a map no line has."""
+def _missing(known: dict[tuple[str, ...], Taken], options: SourceOptions, file: str) -> list[str]:
+    """Return a note of the columns of a map that no line has."""
     never = [
         f"{ours}={theirs}"
         for ours, theirs in options.columns.items()
         if not any(ours in taken for taken in known.values())
     ]
-    return f"{file}: no line has the column of --map {', --map '.join(never)}" if never and known else None
+    return [f"{file}: no line has the column of --map {', --map '.join(never)}"] if never and known else []
 
 
 class Csv(Source):
@@ -154,7 +152,7 @@ class Csv(Source):
         taken = checked_columns(names, options.columns, path.name)
         owners, direction = Owners(options), Direction(options)
         size, read = max(path.stat().st_size, 1), 0
-        batch = SourceBatch(notes=[note for note in [note_of([taken], path.name)] if note])
+        batch = SourceBatch(notes=notes_of([taken], path.name, options.at))
         for record in found:
             read += record.length
             fields = record.fields

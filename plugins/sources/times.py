@@ -25,6 +25,8 @@ def parse_time(value: Any, options: SourceOptions) -> datetime:
             raise ValueError("no time: the format has none, give that of the first message with --at")
         return options.at
     if isinstance(value, datetime):
+        if value.tzinfo is UTC:
+            return value
         moment = value
     elif isinstance(value, bool):
         raise ValueError("a time that cannot be read: write ISO 8601, e.g. 2025-03-01T18:30:00Z")

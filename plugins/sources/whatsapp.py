@@ -3,6 +3,7 @@
 Reading a chat takes two passes: `whatsapp_survey` finds how it is written and who is in it, then every message becomes a row.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -21,13 +22,26 @@ from plugins.sources.whatsapp_words import words
 from records.errors import SourceError
 
 BATCH = 5_000
+LOOKED_AT = 1_000
 HEAD_LINES = 20
 """Lines of a file in which the first message begins."""
-LEVELS = frozenset(
-    "trace debug info notice warn warning error err critical crit fatal severe alert emergency emerg panic".split()
+LEVELS = (
+    "trace",
+    "debug",
+    "info",
+    "notice",
+    "warn",
+    "warning",
+    "error",
+    "critical",
+    "fatal",
+    "severe",
+    "alert",
+    "emergency",
 )
 """What stands in a log where a chat has a name."""
-RAW_KEPT = 500
+LOGGER = re.compile(r"^[a-z][\w-]*[./_\[][\w./\[\]-]*$")
+"""A module, a host or a process where a chat has a name."""
 
 
 class WhatsApp(Source):
@@ -44,16 +58,17 @@ class WhatsApp(Source):
         """Return whether one of the first lines begins a message of a chat, not an entry of a log."""
         if path.suffix.lower() not in (*self.suffixes, ""):
             return False
-        lines = head.split("\n")
-        first = next((line for line in lines[:HEAD_LINES] if (found := header(line)) and _is_plausible(found)), None)
-        if first is None:
+        lines = [line.removesuffix("\r") for line in head.split("\n")]
+        found = [(line, start) for line in lines[:LOOKED_AT] if (start := header(line)) is not None]
+        if not any(_is_plausible(start) for _, start in found) or found[0][0] not in lines[:HEAD_LINES]:
+            return False
+        if all(_is_of_a_log(start) for _, start in found):
             return False
         reader = Reader(words(), marks=True)
-        rests = [line[found.end :] for line in lines[:1_000] if (found := header(line)) is not None]
+        rests = [line[start.end :] for line, start in found]
         names = [rest.partition(":")[0].strip() for rest in rests if ":" in rest and not reader.is_notice(rest)]
-        logged = sum(name.rpartition(".")[2].lower() in LEVELS for name in names)
         if names:
-            return logged * 2 <= len(names)
+            return 2 * sum(map(_is_a_logger, names)) <= len(names)
         return any(reader.said(rest)[1] == NOTICE or reader.is_of_a_group(rest) for rest in rests)
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
@@ -113,6 +128,7 @@ class Rows:
         self.clock = Clock(options)
         self._day: date | None = None
         self._offset: timedelta | None = None
+        self._offsets: dict[date, timedelta | None] = {}
         self._session = ""
 
     def row(self, entry: Entry) -> tuple[dict[str, Any] | None, str | None]:
@@ -128,12 +144,14 @@ class Rows:
         day = at.date()
         if day != self._day:
             self._day, self._session = day, f"whatsapp/{who.chat}/{day:%Y-%m-%d}"
-            self._offset = _offset(day, self.clock.zone)
+            if day not in self._offsets:
+                self._offsets[day] = _offset(day, self.clock.zone)
+            self._offset = self._offsets[day]
         try:
             moment = self.clock.utc(at) if self._offset is None else at.replace(tzinfo=UTC) - self._offset
         except (ValueError, OverflowError):
             return None, "a date that does not exist"
-        is_agent = entry.name == who.speaker
+        is_agent = entry.name in who.written
         speaker = who.agent if is_agent else entry.name
         row = {
             "line": entry.line,
@@ -157,7 +175,9 @@ def _offset(day: date, zone: tzinfo) -> timedelta | None:
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
     try:
         found = {
-            (start + timedelta(hours=hours)).replace(fold=fold).utcoffset() for hours in (-3, *range(0, 27, 3)) for fold in (0, 1)
+            (start + timedelta(hours=hours)).replace(fold=fold).utcoffset()
+            for hours in (-3, *range(0, 27, 3))
+            for fold in (0, 1)
         }
     except (ValueError, OverflowError):
         return None
@@ -165,7 +185,19 @@ def _offset(day: date, zone: tzinfo) -> timedelta | None:
 
 
 def _is_plausible(found: Header) -> bool:
-    return any((day := day_of(found.date, order)) is not None and day.year >= FIRST_YEAR for order in ("dmy", "mdy", "ymd"))
+    return any(
+        (day := day_of(found.date, order)) is not None and day.year >= FIRST_YEAR for order in ("dmy", "mdy", "ymd")
+    )
+
+
+def _is_of_a_log(found: Header) -> bool:
+    """Return whether a header is ``2025-01-01 10:00:00 - ``, as programs write it and no telephone does."""
+    shape = found.shape
+    return shape.year_first and shape.separators == ("-", "-") and shape.seconds and shape.end != "]"
+
+
+def _is_a_logger(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in LEVELS or LOGGER.match(name) is not None
 
 
 def _about_dates(found: Survey, file: str) -> Iterator[str]:

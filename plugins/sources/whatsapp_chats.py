@@ -25,14 +25,14 @@ class Known:
     Attributes:
         chat: The same for every export of this chat, another for every other.
         agent: Whose memory it goes to.
-        speaker: How the chat writes the agent's name, None where the agent says nothing.
+        written: How the chat writes the agent's name; nothing where the agent says nothing.
         user: Whom the chat belongs to, None for a group.
         group: Whether several people speak.
     """
 
     chat: str
     agent: str
-    speaker: str | None
+    written: frozenset[str]
     user: str | None
     group: bool
 
@@ -45,15 +45,15 @@ def known(people: People, options: SourceOptions, file: str, stem: str) -> tuple
     """
     speakers = people.participants
     agent = named_agent(options, speakers, file)
-    speaker = _as_written(agent, speakers)
-    note = None if speaker is not None or not speakers else nobody_is(options, speakers, file)
-    others = [name for name in speakers if name != speaker]
+    written = _as_written(agent, speakers)
+    note = None if written or not speakers else nobody_is(options, speakers, file)
+    others = [name for name in speakers if name not in written]
     title = _title(stem, options.called)
     signer = people.signer if people.signer is not None and people.signer not in speakers else None
     is_group = people.is_group or len(speakers) > 2 or (signer is not None and len(speakers) == 2)
     if is_group:
         name = people.group_name or signer or title
-        chat = fold(name) if name else _by_first(people)
+        chat = f"group/{fold(name) if name else _by_first(people)}"
     elif others:
         chat = "+".join(sorted({fold(name) for name in others}))
     else:
@@ -62,21 +62,23 @@ def known(people: People, options: SourceOptions, file: str, stem: str) -> tuple
     user = options.user or (others[0] if len(others) == 1 and not group else None)
     if user is None and not group and not others:
         user = signer or title
-    return Known(chat, agent, speaker, user, group), note
+    return Known(chat, agent, written, user, group), note
 
 
-def _as_written(agent: str, speakers: list[str]) -> str | None:
-    """Return the speaker that is the agent: whatever case, accents, ornaments, or spaces in a number."""
-    for same in (same_name, _same_letters, _same_number):
-        found = [name for name in speakers if same(name, agent)]
-        if len(found) == 1 or (found and same is same_name):
-            return found[0]
-    return None
+def _as_written(agent: str, speakers: list[str]) -> frozenset[str]:
+    """Return the names under which the agent speaks: whatever case, accents, ornaments, or spaces in a number."""
+    found = [name for name in speakers if same_name(name, agent)]
+    for same in (_same_letters, _same_number):
+        if not found:
+            alike = [name for name in speakers if same(name, agent)]
+            found = alike if len(alike) == 1 else []
+    return frozenset(found)
 
 
 def _same_letters(one: str, other: str) -> bool:
     letters = [
-        fold("".join(c for c in name if not unicodedata.category(c).startswith(SYMBOLS) or c == " ")) for name in (one, other)
+        fold("".join(c for c in name if not unicodedata.category(c).startswith(SYMBOLS) or c == " "))
+        for name in (one, other)
     ]
     return bool(letters[0]) and letters[0] == letters[1]
 
@@ -105,6 +107,3 @@ def _by_first(people: People) -> str:
     """Return an id of a group that nothing names: of the first thing that somebody said in it."""
     since = "" if people.since is None else people.since.isoformat()
     return content_id("g", since, *(people.first or ()))[:14]
-
-
-

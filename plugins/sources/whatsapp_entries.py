@@ -134,9 +134,10 @@ class Chat:
 
     def _begun(self, lines: Iterable[str]) -> Iterator[Entry]:
         main, others = self.styles[0], self.styles[1:]
-        match, split, known = main.pattern.match, self.names.split, main.times
+        match, split, known, names = main.pattern.match, self.names.split, main.times, self.names.known
         current: Entry | None = None
-        written, day = None, None
+        written: Written = ("", "", "")
+        day: date | None = None
         for number, line in enumerate(lines, start=1):
             style, found = main, match(line)
             if found is None and others:
@@ -152,7 +153,13 @@ class Chat:
             if style is not main or (a, b, c) != written:
                 written = (a, b, c)
                 day = style.day(written)
-            name, body = split(line[found.end() :])
+            rest = line[found.end() :]
+            colon = rest.find(": ")
+            name = names.get(rest[:colon]) if colon > 0 else None
+            if name is not None:  # nearly always: a call less for every message
+                body = rest[colon + 2 :]
+            else:
+                name, body = split(rest)
             if current is not None:
                 if (day is None and style.is_foreign(written)) or (
                     name in style.strangers and not fits(written, style.order.zeros)

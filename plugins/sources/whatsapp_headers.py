@@ -135,13 +135,23 @@ def _is_marked(text: str) -> bool:
     return MARK.search(text.lstrip("\u200e\u200f\u202a\ufeff")) is not None
 
 
-def _named(kind: str, bracket: str | None, day: tuple[str, str, str], rest: list[str], found: re.Match[str]) -> Header | None:
+def _named(
+    kind: str, bracket: str | None, day: tuple[str, str, str], rest: list[str], found: re.Match[str]
+) -> Header | None:
     month = words().months.get(squeezed(day[1]))
     if month is None:
         return None
     before, hour, colon, minute, second, after, end = rest
     shape = _shape(
-        kind, bracket is not None, ("", ""), False, True, colon.strip(), second is not None, end[-1], _is_marked(found[0])
+        kind,
+        bracket is not None,
+        ("", ""),
+        False,
+        True,
+        colon.strip(),
+        second is not None,
+        end[-1],
+        _is_marked(found[0]),
     )
     return _timed(shape, (day[0], str(month), day[2]), (before, hour, minute, second, after), found.end())
 
@@ -177,7 +187,7 @@ def pattern_of(shape: Shape, beside: Iterable[tuple[str, str]]) -> re.Pattern[st
     a, c = (r"\d{3,4}" if shape.year_first else r"\d{1,2}"), (r"\d{3,4}" if shape.long_year else r"R?\d{1,2}")
     day = rf"(?P<a>{a}){first}(?P<b>\d{{1,2}}){other}(?P<c>{c})"
     if shape.kind == "day":
-        day = rf"(?P<a>\d{{1,2}})(?:\.|º)?\s(?:de\s)?(?P<b>[^\W\d_]{{3,12}})\.?,?\s(?:de\s)?(?P<c>\d{{4}})"
+        day = r"(?P<a>\d{1,2})(?:\.|º)?\s(?:de\s)?(?P<b>[^\W\d_]{3,12})\.?,?\s(?:de\s)?(?P<c>\d{4})"
     elif shape.kind == "month":
         day = r"(?P<b>[^\W\d_]{3,12})\.?\s(?P<a>\d{1,2}),?\s(?P<c>\d{4})"
     second = rf"[:.٫]{m}(?P<s>\d{{2}})" if shape.seconds else "(?P<s>)"
@@ -221,6 +231,10 @@ def _from_jalali(year: int, month: int, day: int) -> date:
 
 
 JALALI_TO_ORDINAL = (
-    365 * (1403 + 1595) + (1403 + 1595) // 33 * 8 + ((1403 + 1595) % 33 + 3) // 4 + 1 - datetime(2024, 3, 20).toordinal()
+    365 * (1403 + 1595)
+    + (1403 + 1595) // 33 * 8
+    + ((1403 + 1595) % 33 + 3) // 4
+    + 1
+    - datetime(2024, 3, 20).toordinal()
 )
 """Where the count of days of `_from_jalali` stands to that of Python, by 1 Farvardin 1403, which was 20 March 2024."""

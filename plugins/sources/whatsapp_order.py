@@ -77,6 +77,9 @@ def order_of(
     zeros = _zeros(changes)
     last = (options.now + timedelta(days=2)).date()
     orders = _possible(shape, options)
+    # Nothing was pasted before the first message: a reading under which it has no date is none.
+    begun = [order for order in orders if changes and _read([changes[0].written], order, last)[0] == 0]
+    orders = begun or orders
     usual = [change for change in changes if fits(change.written, zeros)] or changes
     rivals = orders
     # People who said one thing only may stand in pasted lines: they are asked where the others do not decide.
@@ -86,8 +89,7 @@ def order_of(
         rivals = [order for order in rivals if (sum(read[order][:2]), read[order][1]) == least]
     best, certain = rivals[0], len(rivals) == 1
     if not certain:
-        best = _by_default(rivals, read, usual, american=american)
-        certain = all(day_of(c.written, best) == day_of(c.written, order) for c in usual for order in rivals)
+        best, certain = _by_default(rivals, read, usual, american=american)
     wrong, _, _, backwards = _read([change.written for change in changes], best, last)
     return Order(best, certain, wrong, backwards, len(changes), zeros)
 
@@ -96,7 +98,7 @@ def _possible(shape: Shape, options: SourceOptions) -> list[str]:
     if shape.kind in ("day", "month"):
         return ["dmy"]
     if shape.year_first:
-        return ["ymd", "ydm"] if options.day_first is None else ["ymd"]
+        return ["ymd"]
     if options.day_first is not None:
         return ["dmy"] if options.day_first else ["mdy"]
     return ["dmy", "mdy"] if shape.long_year else ["dmy", "mdy", "ymd"]
@@ -117,7 +119,9 @@ def _zeros(changes: Sequence[Change]) -> Zeros:
 
 def fits(written: Written, zeros: Zeros) -> bool:
     """Return whether a date writes its zeros as the chat does."""
-    return all(own is None or usual is None or own == usual for own, usual in zip(zeros_of(written), zeros, strict=True))
+    return all(
+        own is None or usual is None or own == usual for own, usual in zip(zeros_of(written), zeros, strict=True)
+    )
 
 
 def _read(days: Sequence[Written], order: str, last: date) -> tuple[int, int, int, int]:
@@ -138,11 +142,23 @@ def _read(days: Sequence[Written], order: str, last: date) -> tuple[int, int, in
     return wrong, backwards, passed, leaps
 
 
+def _above_12(number: str) -> bool:
+    return number.isdecimal() and len(number) <= 2 and int(number) > 12
+
+
 def _by_default(
     rivals: list[str], read: dict[str, tuple[int, int, int, int]], changes: Sequence[Change], *, american: bool
-) -> str:
-    """Return the reading to take where both run forward: days that follow each other, else the habit of the clock."""
+) -> tuple[str, bool]:
+    """Return the reading to take where none runs backwards more than another, and whether it is certain.
+
+    Numbers above 12 are days; days that follow each other are likelier than the same day of every month; then the clock decides.
+    """
+    above = [any(_above_12(change.written[place]) for change in changes) for place in (0, 1)]
+    for order, day, month in (("dmy", *above), ("mdy", *reversed(above))):
+        if order in rivals and day and not month:
+            return order, True
     lengths = sorted((read[order][2], order) for order in rivals)
     if len({change.written for change in changes}) > 2 and lengths[1][0] >= CLEARLY * max(lengths[0][0], 1):
-        return lengths[0][1]
-    return "mdy" if american and "mdy" in rivals else rivals[0]
+        return lengths[0][1], False
+    best = "mdy" if american and "mdy" in rivals else rivals[0]
+    return best, all(day_of(c.written, best) == day_of(c.written, order) for c in changes for order in rivals)

@@ -7,7 +7,7 @@ people talk about deleted messages and missed calls, too.
 import re
 from typing import Any
 
-from plugins.sources.whatsapp_words import BEGUN, LEFT_TO_RIGHT, MARKS, Words, key
+from plugins.sources.whatsapp_words import BEGUN, ENDED, LEFT_TO_RIGHT, MARKS, Words, key
 
 NOTICE = "a notice of the app, nobody said it"
 MEDIA = "media without a caption"
@@ -15,8 +15,7 @@ DELETED = "a deleted message"
 CALL = "a call, no words in it"
 PLACE = "a location, no words in it"
 EMPTY = "a message without text"
-SHARED = (MEDIA, DELETED, CALL, PLACE, EMPTY)
-"""What somebody did, though no words came with it."""
+REASONS = {"media": MEDIA, "deleted": DELETED, "call": CALL, "place": PLACE, "notice": NOTICE}
 
 LONGEST_NAME = 100
 LONGEST_NOTICE = 400
@@ -33,9 +32,14 @@ NUMBERED_FILE = re.compile(r"^\d{6,10}-")
 FILE = re.compile(r"\w\.\w{1,8}$")
 FILE_OF_THE_APP = re.compile(r"^(?:IMG|VID|AUD|PTT|STK|DOC|PANO|MP4|GIF)-\d{8}-WA\d+\.\w{2,5}$", re.IGNORECASE)
 AFTER_MARK = re.compile(rf"^(.+?)\s*{LEFT_TO_RIGHT}([^{LEFT_TO_RIGHT}\n]+)$")
-MAP = re.compile(r"^(?:[^\n]{1,200}?[:：]\s?)https?://(?:maps\.google\.com/\?q=-?[\d.]+,-?[\d.]+|foursquare\.com/v/\w+)$")
+MAP = re.compile(
+    r"^(?:[^\n]{1,200}?[:：]\s?)https?://(?:maps\.google\.com/\?q=-?[\d.]+,-?[\d.]+|foursquare\.com/v/\w+)$"
+)
 POLL = re.compile(rf"^[{MARKS}]*[^\W\d_]{{3,20}}\s?[:：]$")
-OPTION = re.compile(rf"^[{MARKS}]*([^\W\d_]{{2,20}})\s?[:：]\s(.+?)\s\([{MARKS}]*(\d+)[{MARKS}]*\s[^()\n]+\)[{MARKS}]*$")
+OPTION = re.compile(
+    rf"^[{MARKS}]*([^\W\d_]{{2,20}})\s?[:：]\s(.+?)\s\([{MARKS}]*(\d+)[{MARKS}]*\s[^()\n]+\)[{MARKS}]*$"
+)
+PHOTO_OF_THE_APP = re.compile(r"^\d{6,10}-[A-Z]+-[\d-]+\.\w{2,5}$")
 TITLE = re.compile(r"\.\w{2,5}[\s•]")
 """A file's name within a line."""
 FIRST_PART = re.compile(r"[.,،。]")
@@ -47,13 +51,18 @@ Said = tuple[str, str | None, dict[str, Any] | None]
 """Words that somebody said, why there are none, and what else is known of the message; a plain tuple: one for every line."""
 
 
+Line = tuple[str | None, str, str | None]
+"""Why a line is no speech (None where it is), a caption in it, and the name of a file."""
+
+
 class Reader:
     """Tells speech from what the application writes; ``marks`` says whether a left-to-right mark first shows the latter."""
 
     def __init__(self, words: Words, *, marks: bool) -> None:
         self.words = words
         self.marks = marks
-        self._begun = words.begun
+        self._begun, self._ended = words.begun, words.ended
+        self.calls = {phrase for phrase, kind in words.whole.items() if kind == "call"}
 
     def said(self, body: str) -> Said:
         """Return what was said in a message without its header and name."""
@@ -66,7 +75,7 @@ class Reader:
             or LEFT_TO_RIGHT in first
             or "maps.google" in first
             or "foursquare" in first
-            or ("." in first and TITLE.search(first) is not None)
+            or ("." in first and shown[-ENDED:].casefold() in self._ended)
         ):
             text = shown if first is body else body.strip(AROUND)
             return (text if text.isascii() else HIDDEN.sub("", text), None, None) if text else ("", EMPTY, None)
@@ -82,14 +91,14 @@ class Reader:
             if not body.strip(AROUND):
                 return "", reason, None
             if file is not None:
-                metadata = {**(metadata or {}), "attachment": file}
+                metadata = {**(metadata or {}), "attachment": _without_words(file)}
         elif reason == NOTICE or (reason is not None and not more.strip()):
             return "", reason, None
         elif more and POLL.match(first):
             poll = _poll(more)
             if poll is not None:
                 return poll[0], None, {**(metadata or {}), "poll": poll[1]}
-        if reason is None and self.marks and first.startswith(LEFT_TO_RIGHT):
+        if reason is None and self.marks and first.startswith(LEFT_TO_RIGHT) and not shown.startswith("@"):
             return "", NOTICE, None
         text = HIDDEN.sub("", body).strip(AROUND)
         return (text, None, metadata) if text else ("", EMPTY, None)
@@ -118,52 +127,42 @@ class Reader:
         text = key(notice[:LONGEST_NOTICE])
         return self.words.naming.search(text) is not None or self.words.membership.search(text) is not None
 
-    def _line(self, line: str) -> tuple[str | None, str, str | None]:
-        """Return why a line is no speech, a caption in it, and the name of a file; no reason for speech."""
+    def _line(self, line: str) -> Line:
+        """Return what a first line is."""
         shown = line.strip(AROUND)
-        if shown[:BEGUN].casefold() in self._begun:
-            reason = self._phrase(key(shown))
-            if reason is not None:
-                return reason, "", None
-        if shown.endswith(">"):
+        reason = self._phrase(key(shown)) if shown[:BEGUN].casefold() in self._begun else None
+        found: Line | None = None if reason is None else (reason, "", None)
+        if found is None and shown.endswith(">"):
             found = self._bracketed(shown)
-            if found is not None:
-                return found
-        elif shown.endswith(")"):
+        if found is None and shown.endswith(")"):
             file, _, word = shown[:-1].rpartition(" (")
             if FILE.search(file[-10:]) and (key(word) in self.words.attached or FILE_OF_THE_APP.match(file)):
-                return MEDIA, "", file
-        if "://" in shown and MAP.match(shown) is not None:
-            return PLACE, "", None
-        if LEFT_TO_RIGHT in line:
-            return self._marked(line.strip())
-        if "." in shown and TITLE.search(shown) is not None and key(shown).endswith(self.words.titled):
-            return MEDIA, "", None
-        return None, "", None
+                found = MEDIA, "", file
+        if found is None and "://" in shown and MAP.match(shown) is not None:
+            found = PLACE, "", None
+        if found is None and LEFT_TO_RIGHT in line:
+            found = self._marked(line.strip())
+        if found is None and TITLE.search(shown) is not None and key(shown).endswith(self.words.titled):
+            found = MEDIA, "", None
+        return found or (None, "", None)
 
     def _phrase(self, text: str) -> str | None:
         """Return why a line that is wholly one of the phrases is no speech, else None."""
         words = self.words
-        if text in words.bare:
-            return MEDIA
-        if text in words.deleted:
-            return DELETED
-        if text in words.calls:
-            return CALL
-        if text in words.places:
-            return PLACE
-        if text == "null" and not self.marks:  # a picture to be viewed once, on Android
-            return MEDIA
-        if text in words.notices or words.openings.match(text) is not None:
-            return NOTICE
-        if words.with_tail.match(text) is None:
-            return None
-        for reason, phrases in ((DELETED, words.deleted), (CALL, words.calls)):
-            if any(text.startswith(phrase) for phrase in phrases):
-                return reason
-        return DELETED if words.deleted_by.match(text) is not None else NOTICE
+        reason = REASONS.get(words.whole.get(text, ""))
+        if reason is None and text == "null" and not self.marks:  # a picture to be viewed once, on Android
+            reason = MEDIA
+        if reason is None:
+            longer = (
+                (words.deleted_by, DELETED),
+                (words.called, CALL),
+                (words.noticed, NOTICE),
+                (words.openings, NOTICE),
+            )
+            reason = next((why for pattern, why in longer if pattern.match(text) is not None), None)
+        return reason
 
-    def _marked(self, line: str) -> tuple[str | None, str, str | None]:
+    def _marked(self, line: str) -> Line | None:
         """Return what a line with a left-to-right mark in it is: the mark stands before what the application wrote."""
         match = AFTER_MARK.match(line)
         if match is not None and key(match[2]) in self.words.after_mark:
@@ -173,11 +172,11 @@ class Reader:
             text = key(line)
             if text in self.words.after_mark:
                 return MEDIA, "", None
-            if FIRST_PART.split(text, maxsplit=1)[0] in self.words.calls:
+            if FIRST_PART.split(text, maxsplit=1)[0] in self.calls:
                 return CALL, "", None
-        return None, "", None
+        return None
 
-    def _bracketed(self, line: str) -> tuple[str | None, str, str | None] | None:
+    def _bracketed(self, line: str) -> Line | None:
         """Return what an angle bracket at the end of a line stands for, None where it is nothing of the application."""
         words = self.words
         match = IN_BRACKETS.match(line)
@@ -185,7 +184,7 @@ class Reader:
             inner = key(match[1])
             if inner in words.bracketed or inner.endswith(words.left_out):
                 return MEDIA, "", None
-            if inner in words.deleted:
+            if words.whole.get(inner) == "deleted":
                 return DELETED, "", None
         match = ENCLOSED.match(line)
         if match is not None and (key(match[2]) in words.enclosed or NUMBERED_FILE.match(match[3])):
@@ -209,20 +208,28 @@ class Reader:
         return None
 
 
+NO_CONTACT = "~ "
 MARKS_OF_A_NAME = 8
 """Invisible marks that a name may have beside its letters."""
 
 
 def name_of(raw: str) -> str:
-    """Return a name as a person would write it: without invisible marks and the tilde before those who are no contacts."""
+    """Return a name as a person would write it; the tilde before those who are no contacts stays, as ``"~ Nora"``."""
     name = " ".join(HIDDEN.sub("", raw).replace("\u200f", "").replace("\u061c", "").split())
-    return name.removeprefix("~").strip() or name
+    return f"{NO_CONTACT}{bare}" if name.startswith("~") and (bare := name[1:].strip()) else name
 
 
-def _poll(lines: str) -> tuple[str, dict[str, int]] | None:
-    """Return the question and the options of a poll as text, and its votes, None for something else."""
+def _without_words(file: str) -> str:
+    """Return a file's name if the application made it, else its suffix: people write what is private into names."""
+    made = FILE_OF_THE_APP.match(file) or PHOTO_OF_THE_APP.match(file)
+    return file if made else file.rpartition(".")[2].lower()
+
+
+def _poll(lines: str) -> tuple[str, list[int]] | None:
+    """Return the question and the options of a poll as text, and the votes of each, None for something else."""
     asked: list[str] = []
-    votes: dict[str, int] = {}
+    choices: list[str] = []
+    votes: list[int] = []
     word = None
     for line in lines.strip().split("\n"):
         option = OPTION.match(line)
@@ -232,9 +239,10 @@ def _poll(lines: str) -> tuple[str, dict[str, int]] | None:
             asked.append(HIDDEN.sub("", line))
         elif word in (None, option[1]):
             word = option[1]
-            votes[HIDDEN.sub("", option[2]).strip()] = int(option[3]) if len(option[3]) < 10 else 0
+            choices.append(HIDDEN.sub("", option[2]).strip())
+            votes.append(int(option[3][:9]))
         else:
             return None
     if len(votes) < 2:
         return None
-    return "\n".join([*asked, *(f"- {choice}" for choice in votes)]).strip(), votes
+    return "\n".join([*asked, *(f"- {choice}" for choice in choices)]).strip(), votes

@@ -13,7 +13,7 @@ from plugins.contracts import SourceOptions
 from plugins.sources.whatsapp_entries import Chat, Names, Style
 from plugins.sources.whatsapp_headers import Header, Shape, header, hour_of, pattern_of
 from plugins.sources.whatsapp_order import Change, Order, Written, fits, order_of
-from plugins.sources.whatsapp_said import NOTICE, Reader
+from plugins.sources.whatsapp_said import NO_CONTACT, NOTICE, Reader
 from plugins.sources.whatsapp_words import LEFT_TO_RIGHT, words
 
 MOST_CHANGES = 50_000
@@ -82,7 +82,7 @@ class People:
         voice.shared = True
         voice.spoke |= reason is None
         if self.first is None and text:
-            self.first, self.since = (name, text), at
+            self.first, self.since = (name.removeprefix(NO_CONTACT), text), at
 
     def _notice(self, body: str, reader: Reader) -> None:
         if self.group_name is None:
@@ -157,7 +157,7 @@ def survey(lines: Callable[[], Iterable[str]], options: SourceOptions) -> Survey
         if last is not None and last.pattern is not None:
             match = last.pattern.match(line)
             if match is not None:
-                last.hear(match.group("a", "b", "c"), line, match.end())
+                last.hear((match["a"], match["b"], match["c"]), line, match.end())
                 continue
         found = header(line)
         if found is None:
@@ -185,7 +185,19 @@ def survey(lines: Callable[[], Iterable[str]], options: SourceOptions) -> Survey
     elif main.first is not None and (day := styles[0].day(main.first.date)) is not None:
         hour = hour_of(main.first.hour, main.first.half)
         main.people.since = datetime(day.year, day.month, day.day, hour, main.first.minute, main.first.second)
+    _as_contacts(result)
     return result
+
+
+def _as_contacts(found: Survey) -> None:
+    """Take the tilde from the names of those who are no contacts, unless a contact has the same name: they are two people."""
+    voices, known = found.people.voices, found.names.known
+    bare = {n: n.removeprefix(NO_CONTACT) for n in voices if n.startswith(NO_CONTACT)}
+    renamed = {name: other for name, other in bare.items() if other not in voices}
+    found.people.voices = {renamed.get(name, name): voice for name, voice in voices.items()}
+    found.names.known = {raw: renamed.get(name, name) if name else None for raw, name in known.items()}
+    if found.people.signer is not None:
+        found.people.signer = renamed.get(found.people.signer, found.people.signer)
 
 
 def others_of(main: Seen, others: list[Seen], options: SourceOptions) -> Iterator[Style]:

@@ -16,8 +16,8 @@ MARK = re.compile(f"[{MARKS}]+")
 LEFT_TO_RIGHT = "\u200e"
 """What stands before everything that an iPhone writes itself."""
 
-BEGUN = 4
-"""Characters of a phrase by which lines are chosen that may be one."""
+BEGUN, ENDED = 4, 3
+"""Characters at the beginning and the end of a phrase by which lines are chosen that may be one."""
 
 FULL_STOPS = " .。।۔"
 SQUEEZED = re.compile(rf"[\s.\"'״׳’,،、{MARKS}]+")
@@ -66,22 +66,28 @@ class Words:
         self.attached = {key(phrase) for phrase in listed(data["attached"])}
         self.enclosed = {key(phrase) for phrase in listed(data["enclosed"])}
         self.edited = {key(phrase) for phrase in listed(data["edited"])}
-        self.deleted = self._whole(data["deleted"])
-        self.deleted_by = one_of([phrase for phrase in listed(data["deleted"]) if "{}" in phrase], "^", "$")
-        self.calls = self._whole(data["calls"])
-        self.places = self._whole(data["places"])
-        self.notices = self._whole(data["notices"])
-        longer = [phrase for kind in ("deleted", "calls", "notices") for phrase in listed(data[kind])]
-        self.with_tail = one_of(longer, "^", end)
+        self.whole = dict.fromkeys(self.bare, "media")
+        """What a whole line is that is one of the phrases: media, deleted, call, place or notice."""
+        for entry, kind in (("deleted", "deleted"), ("calls", "call"), ("places", "place"), ("notices", "notice")):
+            self.whole.update({key(phrase): kind for phrase in listed(data[entry]) if "{}" not in phrase})
+        self.deleted_by = one_of(listed(data["deleted"]), "^", end)
+        self.called = one_of(listed(data["calls"]), "^", end)
+        self.noticed = one_of(listed(data["notices"]), "^", end)
         self.openings = one_of(listed(data["openings"]), "^", r"(?:[.。:：،।].*)?$")
-        whole = [key(phrase) for phrase in (*longer, *listed(data["openings"]))]
-        whole += [*self.bare, *self.after_mark, *self.places, "null"]
-        forms = [unicodedata.normalize(form, phrase) for phrase in whole for form in ("NFC", "NFD")]
+        phrases = [key(p) for entry in ("deleted", "calls", "notices", "openings") for p in listed(data[entry])]
+        phrases += [*self.whole, *self.after_mark, "null"]
+        forms = [unicodedata.normalize(form, phrase) for phrase in phrases for form in ("NFC", "NFD")]
         self.begun = {phrase[:BEGUN] for phrase in forms if not phrase.startswith("{}")}
         """How lines begin that can be one of the phrases: nearly all of what people say does not."""
+        forms = [unicodedata.normalize(form, phrase) for phrase in self.documents for form in ("NFC", "NFD")]
+        self.ended = {phrase[-ENDED:] for phrase in forms}
         self.naming = one_of(listed(data["naming"]), r"(?:^|(?<=[\s\W])|(?<=[\u3040-\u9fff\uac00-\ud7af]))")
-        self.changing = one_of(listed(data["naming"]) + listed(data["changing"]), self.naming.pattern.split("(?:", 1)[0])
-        self.membership = one_of(listed(data["membership"]), r"(?:^|(?<=\s)|(?<=[\u3040-\u9fff\uac00-\ud7af]))", r"(?!\w)")
+        self.changing = one_of(
+            listed(data["naming"]) + listed(data["changing"]), self.naming.pattern.split("(?:", 1)[0]
+        )
+        self.membership = one_of(
+            listed(data["membership"]), r"(?:^|(?<=\s)|(?<=[\u3040-\u9fff\uac00-\ud7af]))", r"(?!\w)"
+        )
         self.halves = {squeezed(word): half for half in ("am", "pm", "noon") for word in listed(data["clock"][half])}
         self.halves |= {squeezed(word): "" for word in listed(data["clock"]["neither"])}
         self.between = {squeezed(word) for word in listed(data["between"])}
@@ -92,10 +98,6 @@ class Words:
             re.compile("^" + re.escape(phrase).replace(r"\{\}", "(.+?)") + "$", re.IGNORECASE)
             for phrase in listed(data["exports"])
         ]
-
-    @staticmethod
-    def _whole(value: Any) -> set[str]:
-        return {key(phrase) for phrase in listed(value) if "{}" not in phrase}
 
 
 @lru_cache(maxsize=1)

@@ -4,10 +4,8 @@ Zep has no export of its own: people save what its API returns, or several of th
 and texts are derived memories (see `plugins.sources.derived`). Until when a fact was true stands in the metadata.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import in_batches
@@ -19,14 +17,12 @@ from plugins.sources.derived import (
     documents,
     memory_row,
     none_of_it,
-    oldest_first,
     refuse,
 )
 from plugins.sources.fields import first, identity, listing, mapping, number, string
 from plugins.sources.people import is_agent, named_agent
+from plugins.sources.zep_parts import Found, Place, Said, parts_of, said_in
 from records.names import fold
-
-from plugins.sources.zep_parts import *
 
 
 class Zep(Source):
@@ -56,10 +52,10 @@ class Zep(Source):
             SourceError: nothing of Zep is in it, or nothing says whose memory it is.
         """
         path = Path(target)
-        found = [part for _, value in documents(path, options) for part in _parts(value, Place(), options)]
+        found = [part for _, value in documents(path, options) for part in parts_of(value, Place(), options)]
         if not any(part.kind in ("message", "fact", "episode") for part in found):
             raise none_of_it(path, "Zep or Graphiti export", "list of messages, facts, edges or episodes")
-        said = [_said(part) if part.kind in ("message", "episode") else None for part in found]
+        said = [said_in(part) if part.kind in ("message", "episode") else None for part in found]
         file = _File(path, options, found, said)
         if file.agents.of(None) is None and len(file.agents.names) < 2:
             named_agent(options, {one.name for one in said if one is not None and one.name}, path.name)
@@ -168,4 +164,3 @@ def _refused(part: Found, said: Said | None) -> str | None:
     if said.role == "system":
         return "an instruction or a tool's answer, nobody said it"
     return None if string(said.text) is not None else "no text"
-

@@ -2,26 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.batches import in_batches
+from plugins.contracts import SourceOptions
 from plugins.sources.derived import (
-    LINED,
-    Owners,
     Row,
-    day_of,
-    documents,
-    memory_row,
-    none_of_it,
     oldest_first,
-    refuse,
 )
-from plugins.sources.fields import first, identity, listing, mapping, number, string
-from plugins.sources.people import is_agent, named_agent
-from records.names import fold
-
+from plugins.sources.fields import first, identity, listing, mapping, string
 
 SESSIONS = ("sessions", "threads", "users", "conversations")
 FACTS = ("facts", "relevant_facts", "edges", "relationships")
@@ -81,11 +69,11 @@ class Said(NamedTuple):
     text: Any
 
 
-def _parts(value: Any, place: Place, options: SourceOptions, depth: int = 0) -> Iterator[Found]:
+def parts_of(value: Any, place: Place, options: SourceOptions, depth: int = 0) -> Iterator[Found]:
     """Yield what is in a value that the API returned, in its order."""
     if isinstance(value, list):
         for item in oldest_first(value, lambda item: first(item, "created_at", "valid_at"), options):
-            yield from _parts(item, place, options, depth + 1)
+            yield from parts_of(item, place, options, depth + 1)
         return
     if not isinstance(value, dict) or depth > DEEPEST:
         yield Found("unknown", "not valid JSON" if value is ... else value, place)
@@ -110,7 +98,7 @@ def _parts(value: Any, place: Place, options: SourceOptions, depth: int = 0) -> 
 def _contents(value: Row, place: Place, options: SourceOptions, depth: int) -> Iterator[Found]:
     for key in (*SESSIONS, "memory", "messages", "episodes"):
         if isinstance(value.get(key), list | dict):
-            yield from _parts(value[key], place, options, depth + 1)
+            yield from parts_of(value[key], place, options, depth + 1)
     for key in FACTS:
         for item in listing(value.get(key)):
             # Older versions list a session's facts as sentences; they have the session's time.
@@ -119,7 +107,7 @@ def _contents(value: Row, place: Place, options: SourceOptions, depth: int) -> I
                 if isinstance(item, str)
                 else item
             )
-            yield from _parts(dated, place, options, depth + 1)
+            yield from parts_of(dated, place, options, depth + 1)
     if string(mapping(value.get("summary")).get("content")) or string(value.get("summary")):
         yield Found("summary", value.get("summary"), place)
     for item in listing(value.get("nodes")):
@@ -132,7 +120,7 @@ def _inside(value: Row, place: Place) -> Place:
     return Place(session, user)
 
 
-def _said(part: Found) -> Said | None:
+def said_in(part: Found) -> Said | None:
     """Return who said what; None for data that nobody said."""
     item = part.item
     kind, name = string(item.get("role_type")), string(item.get("role"))
@@ -150,4 +138,3 @@ def _said(part: Found) -> Said | None:
     if name is not None and name.lower() in NAMELESS:
         name = None
     return Said(ROLES.get((kind or "").lower()), name, text)
-

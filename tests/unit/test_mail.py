@@ -77,7 +77,10 @@ def test_a_thread_is_what_each_wrote_in_it(tmp_path: Path) -> None:
     file = mbox(tmp_path, ASK, ANSWER)
     assert Mail().sniff(file, head_of(file))
     found = take(Mail(), file, agent="lumi")
-    assert found.said == [("jose@example.org", "¿Dónde está mi pedido?\nFrom Madrid I see nothing."), ("lumi", "Está en camino.")]
+    assert found.said == [
+        ("jose@example.org", "¿Dónde está mi pedido?\nFrom Madrid I see nothing."),
+        ("lumi", "Está en camino."),
+    ]
     assert {m["session_id"] for m in found.messages} == {"mail/1@shop.example"}
     assert {m["user_id"] for m in found.messages} == {"jose@example.org"}
     assert [m["role"] for m in found.messages] == ["user", "agent"]
@@ -89,7 +92,9 @@ def test_a_thread_is_what_each_wrote_in_it(tmp_path: Path) -> None:
 
 def test_a_newer_mailbox_in_another_order_is_the_same_messages(tmp_path: Path) -> None:
     before = taken(tmp_path, ASK, ANSWER)
-    after = taken(tmp_path, mail("thanks", Message_ID="<3@x>", References="<1@shop.example> <2@shop.example>"), ANSWER, ASK)
+    after = taken(
+        tmp_path, mail("thanks", Message_ID="<3@x>", References="<1@shop.example> <2@shop.example>"), ANSWER, ASK
+    )
     assert before.ids < after.ids
     assert {m["follows"] for m in after.messages} == {None}
     assert len({m["session_id"] for m in after.messages}) == 1
@@ -136,7 +141,9 @@ def test_several_people_make_a_thread_that_is_nobodys(tmp_path: Path) -> None:
 
 
 def test_gmails_threads_and_mails_without_ids(tmp_path: Path) -> None:
-    found = taken(tmp_path, mail("a", X_GM_THRID="1234"), mail("b", Subject="Re: Tea"), mail("c", Subject="RV: re: tea"))
+    found = taken(
+        tmp_path, mail("a", X_GM_THRID="1234"), mail("b", Subject="Re: Tea"), mail("c", Subject="RV: re: tea")
+    )
     assert [m["session_id"] for m in found.messages] == ["mail/gm-1234", "mail/about tea", "mail/about tea"]
 
 
@@ -147,7 +154,10 @@ def test_gmails_threads_and_mails_without_ids(tmp_path: Path) -> None:
         ({"Date": "Thu, 01 May 2025 12:10:00"}, datetime(2025, 5, 1, 10, 10, tzinfo=UTC)),
         ({"Date": "1 May 25 12:10 EST"}, datetime(2025, 5, 1, 17, 10, tzinfo=UTC)),
         ({"Date": "mañana"}, datetime(2025, 5, 1, 10, tzinfo=UTC)),
-        ({"Date": "Thu, 32 May 2025 12:10:00 +0000", "Received": "by x; Thu, 1 May 2025 12:11:00 +0000"}, datetime(2025, 5, 1, 12, 11, tzinfo=UTC)),
+        (
+            {"Date": "Thu, 32 May 2025 12:10:00 +0000", "Received": "by x; Thu, 1 May 2025 12:11:00 +0000"},
+            datetime(2025, 5, 1, 12, 11, tzinfo=UTC),
+        ),
         ({"Date": "Thu, 1 May 2025 12:10:00 +9999"}, datetime(2025, 5, 1, 12, 10, tzinfo=UTC)),
     ],
 )
@@ -156,12 +166,19 @@ def test_dates_of_all_kinds(tmp_path: Path, headers: dict[str, str], expected: d
 
 
 def test_a_sentence_that_starts_with_from_does_not_cut_a_mail(tmp_path: Path) -> None:
-    found = taken(tmp_path, mail("one\n\nFrom Monday 5 May at 10:00 we open in 2025.\n\nFrom here on: all"), mail("two"))
+    found = taken(
+        tmp_path, mail("one\n\nFrom Monday 5 May at 10:00 we open in 2025.\n\nFrom here on: all"), mail("two")
+    )
     assert found.texts == ["one\n\nFrom Monday 5 May at 10:00 we open in 2025.\n\nFrom here on: all", "two"]
 
 
 def test_other_programs_separators_line_ends_and_single_mails(tmp_path: Path) -> None:
-    for start in (b"From - Thu May 01 10:00:00 2025", b"From 1234@xxx Thu May 01 10:00:00 +0000 2025", b"From ", b"From -"):
+    for start in (
+        b"From - Thu May 01 10:00:00 2025",
+        b"From 1234@xxx Thu May 01 10:00:00 +0000 2025",
+        b"From ",
+        b"From -",
+    ):
         file = tmp_path / "Inbox"
         file.write_bytes((start + b"\n" + mail("a") + b"\n" + start + b"\n" + mail("b")).replace(b"\n", b"\r\n"))
         assert Mail().sniff(file, head_of(file)), start
@@ -173,8 +190,11 @@ def test_other_programs_separators_line_ends_and_single_mails(tmp_path: Path) ->
 
 
 def part(kind: str, data: bytes, **headers: str) -> bytes:
-    lines = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items())
-    return b"--b\nContent-Type: " + kind.encode() + b"\nContent-Transfer-Encoding: base64\n" + lines.encode() + b"\n" + base64.encodebytes(data) + b"\n"
+    given = {"Content-Type": kind, "Content-Transfer-Encoding": "base64"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    lines = "".join(f"{name}: {value}\n" for name, value in given.items())
+    return f"--b\n{lines}\n".encode() + base64.encodebytes(data) + b"\n"
 
 
 def mixed(*parts: bytes, kind: str = "mixed") -> bytes:
@@ -188,9 +208,20 @@ def mixed(*parts: bytes, kind: str = "mixed") -> bytes:
         (mixed(part("text/plain; charset=utf-8", "señal".encode("cp1252"))), "señal"),
         (mixed(part("text/plain; charset=x-nonsense", "señal".encode())), "señal"),
         (mixed(part("text/plain; charset=gb2312", "你好".encode("gb2312"))), "你好"),
-        (mixed(part("text/plain", b"x"), part("text/plain; name=a.txt", b"file", Content_Disposition="attachment")), "x"),
-        (mixed(part("application/pdf", b"%PDF"), part("text/html", b"<p>one<br>two&nbsp;&amp;</p><style>p{}</style>")), "one\ntwo &"),
-        (mixed(part("text/plain", b" \n"), part("text/html", b"<div>only page</div>"), kind="alternative"), "only page"),
+        (
+            mixed(part("text/plain", b"x"), part("text/plain; name=a.txt", b"file", Content_Disposition="attachment")),
+            "x",
+        ),
+        (
+            mixed(
+                part("application/pdf", b"%PDF"), part("text/html", b"<p>one<br>two&nbsp;&amp;</p><style>p{}</style>")
+            ),
+            "one\ntwo &",
+        ),
+        (
+            mixed(part("text/plain", b" \n"), part("text/html", b"<div>only page</div>"), kind="alternative"),
+            "only page",
+        ),
         (mixed(part("text/plain; format=flowed", b"a long \nline\n")), "a long line"),
         (mail("señal", Content_Type="text/plain; charset=hex"), "señal"),
     ],
@@ -200,7 +231,11 @@ def test_bodies_in_all_kinds_of_letters(tmp_path: Path, written: bytes, text: st
 
 
 def test_headers_with_bare_bytes_are_read(tmp_path: Path) -> None:
-    raw = mail("hi").replace(b"Ana <", "Añá, S.L. <".encode("cp1252")).replace(b"From: A\xf1\xe1, S.L.", b'From: "A\xf1\xe1, S.L."')
+    raw = (
+        mail("hi")
+        .replace(b"Ana <", "Añá, S.L. <".encode("cp1252"))
+        .replace(b"From: A\xf1\xe1, S.L.", b'From: "A\xf1\xe1, S.L."')
+    )
     assert taken(tmp_path, raw).names == {"ana@example.org": "Añá, S.L."}
 
 
@@ -239,7 +274,10 @@ def test_a_page_without_its_quotes() -> None:
 
 def test_a_digest_is_the_mails_in_it(tmp_path: Path) -> None:
     inner = b"From: Bo <bo@example.org>\nMessage-ID: <i@x>\nDate: Thu, 1 May 2025 09:00:00 +0000\n\nfirst\n"
-    digest = mixed(b"--b\n\n" + inner + b"\n--b\n\n" + inner.replace(b"first", b"second").replace(b"<i@", b"<j@") + b"\n", kind="digest")
+    digest = mixed(
+        b"--b\n\n" + inner + b"\n--b\n\n" + inner.replace(b"first", b"second").replace(b"<i@", b"<j@") + b"\n",
+        kind="digest",
+    )
     assert taken(tmp_path, digest).said == [("bo@example.org", "first"), ("bo@example.org", "second")]
 
 
@@ -264,7 +302,7 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     for _ in range(300):
         data = bytearray(whole)
         for _ in range(dice.randint(1, 30)):
-            data[dice.randrange(len(data))] = dice.choice(b"\x00\xff\n\r:;<>=?\"(- ")
+            data[dice.randrange(len(data))] = dice.choice(b'\x00\xff\n\r:;<>=?"(- ')
         file.write_bytes(data[: dice.randrange(len(data))] if dice.random() < 0.3 else data)
         holds(Mail(), file, agent="lumi")
     nested = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (n, n) for n in range(3_000))

@@ -22,7 +22,11 @@ def broken(text: str) -> str:
 
 def message(second: float, text: str | None, who: str = "José Gil", **more: Any) -> dict[str, Any]:
     said = {} if text is None else {"content": broken(text)}
-    return {"sender_name": broken(who), "timestamp_ms": START + int(second * 1000), "is_geoblocked_for_viewer": False} | said | more
+    return (
+        {"sender_name": broken(who), "timestamp_ms": START + int(second * 1000), "is_geoblocked_for_viewer": False}
+        | said
+        | more
+    )
 
 
 def thread(*messages: Any, **more: Any) -> dict[str, Any]:
@@ -46,7 +50,10 @@ def taken(tmp_path: Path, data: Any, **options: Any) -> Taken:
 def test_a_thread_is_read_from_its_end_and_repaired(tmp_path: Path) -> None:
     found = taken(
         tmp_path,
-        thread(message(1, "¿Qué tal, Lumi? 😀"), message(2, "bien", "Lumi", reactions=[{"reaction": broken("❤"), "actor": "x"}])),
+        thread(
+            message(1, "¿Qué tal, Lumi? 😀"),
+            message(2, "bien", "Lumi", reactions=[{"reaction": broken("❤"), "actor": "x"}]),
+        ),
     )
     assert found.said == [("José Gil", "¿Qué tal, Lumi? 😀"), ("Lumi", "bien")]
     assert [m["role"] for m in found.messages] == ["user", "agent"]
@@ -83,7 +90,17 @@ def test_what_nobody_said_is_refused(tmp_path: Path) -> None:
     )
     assert not found.messages
     notice = "a notice of the app, nobody said it"
-    assert found.reasons == ["a photo, no text", notice, notice, notice, "deleted by who wrote it", notice, "no text", notice, "not a message"]
+    assert found.reasons == [
+        "a photo, no text",
+        notice,
+        notice,
+        notice,
+        "deleted by who wrote it",
+        notice,
+        "no text",
+        notice,
+        "not a message",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +171,9 @@ def test_a_folder_is_read_thread_by_thread_from_the_oldest_part_on(tmp_path: Pat
             data = thread(*(message(at + n, text) for n, text in enumerate(texts)), thread_path=path)
             (inbox / name / f"message_{part}.json").write_text(json.dumps(data))
     (tmp_path / "posts.json").write_text('[{"timestamp": 1, "data": []}]')
-    (inbox / "bo_99999" / "message_2.json").write_text('{"participants": [], "messages": [{"sender_name": "x", "timestamp_ms": 1')
+    (inbox / "bo_99999" / "message_2.json").write_text(
+        '{"participants": [], "messages": [{"sender_name": "x", "timestamp_ms": 1'
+    )
     assert Meta().sniff_folder(tmp_path)
     found = take(Meta(), tmp_path, agent="Lumi")
     assert found.texts == ["other", "thread", "one", "two", "three", "four", "five", "six"]
@@ -166,13 +185,24 @@ def test_a_folder_is_read_thread_by_thread_from_the_oldest_part_on(tmp_path: Pat
 
 def test_a_thread_stays_the_same_when_it_moves_or_gets_another_title(tmp_path: Path) -> None:
     before = taken(tmp_path, thread(message(1, "hi")))
-    after = taken(tmp_path, thread(message(1, "hi"), message(2, "more"), thread_path="e2ee_cutover/lumilumi_1234567890", title="L"))
+    after = taken(
+        tmp_path,
+        thread(message(1, "hi"), message(2, "more"), thread_path="e2ee_cutover/lumilumi_1234567890", title="L"),
+    )
     assert before.ids < after.ids
 
 
 def test_encrypted_chats_have_another_shape_and_the_right_letters(tmp_path: Path) -> None:
     def said(second: int, who: str, text: str, **more: Any) -> dict[str, Any]:
-        return {"isUnsent": False, "media": [], "reactions": [], "senderName": who, "text": text, "timestamp": START + second, "type": "text"} | more
+        return {
+            "isUnsent": False,
+            "media": [],
+            "reactions": [],
+            "senderName": who,
+            "text": text,
+            "timestamp": START + second,
+            "type": "text",
+        } | more
 
     data = {
         "participants": ["José Gil", "Lumi"],
@@ -224,7 +254,10 @@ def test_only_metas_files_are_recognised(tmp_path: Path) -> None:
     file = tmp_path / "message_1.json"
     for data, expected in (
         (thread(message(1, "x")), True),
-        ({"participants": ["a"], "threadName": "a", "messages": [{"senderName": "a", "text": "x", "timestamp": 1}]}, True),
+        (
+            {"participants": ["a"], "threadName": "a", "messages": [{"senderName": "a", "text": "x", "timestamp": 1}]},
+            True,
+        ),
         ({"messages": [{"role": "user", "content": "hi"}]}, False),
         ({"participants": [], "messages": []}, False),
     ):
@@ -239,7 +272,11 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(SourceError):
             take(Meta(), file, agent="Lumi")
-    rich = thread(message(1, "x", share={"link": "https://a.b"}), message(2, None, photos=[{"uri": "x"}]), message(3, "y", "Lumi", reactions=[{"reaction": "x"}]))
+    rich = thread(
+        message(1, "x", share={"link": "https://a.b"}),
+        message(2, None, photos=[{"uri": "x"}]),
+        message(3, "y", "Lumi", reactions=[{"reaction": "x"}]),
+    )
     for mutant in mutants(rich, 400):
         file.write_text(json.dumps(mutant))
         holds(Meta(), file, agent="Lumi")

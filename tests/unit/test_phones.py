@@ -105,7 +105,9 @@ def test_a_time_that_somebody_wrote_is_their_words(tmp_path: Path) -> None:
 
 def test_a_text_file_stays_the_same_when_it_is_renamed_or_longer(tmp_path: Path) -> None:
     whole = text(tmp_path)
-    half = text(tmp_path, EXPORT[: EXPORT.index("Apr 17, 2022  5:10:00 PM (Read by them after 2 seconds)\nMe")], "other.txt")
+    half = text(
+        tmp_path, EXPORT[: EXPORT.index("Apr 17, 2022  5:10:00 PM (Read by them after 2 seconds)\nMe")], "other.txt"
+    )
     rest = text(tmp_path, EXPORT[EXPORT.index("Apr 18, 2022 12:05:00 AM\n") :], "rest.txt")
     assert half.ids < whole.ids
     assert rest.ids < whole.ids
@@ -137,10 +139,13 @@ PAGE = """<html><meta charset="UTF-8">
 <span class="sender">Me</span></p><div class="message_part"><span class="bubble">a reply</span></div></div></div></div></div></div></div>
 <div class ="announcement"><p><span class="timestamp">Oct 17, 2021 10:32:03 PM</span> You renamed the conversation to <b>Hello</b></p></div>
 <div class="message"><div class="sent iMessage"><p><span class="timestamp">Oct 17, 2021 10:32:03 PM</span> <span class="sender">Me</span></p>
-<div class="message_part"><span class="bubble">a reply</span></div><span class="reply_context">This message responded to an earlier message.</span></div></div>
+<div class="message_part"><span class="bubble">a reply</span></div>
+<span class="reply_context">This message responded to an earlier message.</span></div></div>
 <div class="message"><div class="sent iMessage"><p><span class="timestamp">Oct 17, 2021 10:33:00 PM</span> <span class="sender">Me</span></p>
-<div class="message_part"><div class="edited"><table><tbody><tr><td><span class="timestamp"></span></td><td><span class="bubble">tow</span></td></tr></tbody>
-<tfoot><tr><td><span class="timestamp">Edited 15 seconds later</span></td><td><span class="bubble">two</span></td></tr></tfoot></table></div></div></div></div>
+<div class="message_part"><div class="edited"><table>
+<tbody><tr><td><span class="timestamp"></span></td><td><span class="bubble">tow</span></td></tr></tbody>
+<tfoot><tr><td><span class="timestamp">Edited 15 seconds later</span></td><td><span class="bubble">two</span></td></tr></tfoot>
+</table></div></div></div></div>
 <div class="message"><div class="sent iMessage"><p><span class="timestamp">Oct 17, 2021 10:34:00 PM</span> <span class="sender">Me</span></p>
 <div class="message_part"><img src="attachments/bella.jpeg" loading="lazy"></div></div></div>
 </html>"""
@@ -153,12 +158,13 @@ def test_a_page_says_what_the_text_file_says(tmp_path: Path) -> None:
     assert found.about("a <b>\nc") == {"reactions": {"Loved": 1}}
     assert found.about("a reply") == {"reply": True}
     assert found.one("two")["edited_at"] == datetime(2021, 10, 17, 22, 33, 15, tzinfo=UTC)
-    assert found.reasons == [NOTICE, "no text"]
+    assert found.reasons == [NOTICE, "media, no text"]
 
 
 TABLE = (
-    "\ufeffChat Session,Message Date,Delivered Date,Read Date,Edited Date,Service,Type,Sender ID,Sender Name,Status,Replying to,Subject,Text,Attachment,Attachment type\r\n"
-    "Lumi,2025-05-01 10:00:00,,,,iMessage,Outgoing,,,Read,,,\"hi, you\r\nthere\",,\r\n"
+    "\ufeffChat Session,Message Date,Delivered Date,Read Date,Edited Date,Service,Type,Sender ID,Sender Name,Status,"
+    "Replying to,Subject,Text,Attachment,Attachment type\r\n"
+    'Lumi,2025-05-01 10:00:00,,,,iMessage,Outgoing,,,Read,,,"hi, you\r\nthere",,\r\n'
     "Lumi,2025-05-01 10:00:05,,,2025-05-01 10:01:00,iMessage,Incoming,+15550001,Lumi,Read,hi,,hello,,\r\n"
     "Lumi,2025-05-01 10:00:06,,,,iMessage,Incoming,+15550001,Lumi,Read,,,,IMG.jpg,Image\r\n"
     "Lumi,2025-05-01 10:00:07,,,,,Notification,,,,,,You left,,\r\n"
@@ -170,7 +176,12 @@ TABLE = (
 
 def test_a_table_of_imazing_holds_several_chats(tmp_path: Path) -> None:
     found = text(tmp_path, TABLE, "Messages.csv")
-    assert found.said == [("Nora", "hi, you\r\nthere".replace("\r", "")), ("Lumi", "hello"), ("+15550002", "a"), ("+15550003", "Plan\nb")]
+    assert found.said == [
+        ("Nora", "hi, you\r\nthere".replace("\r", "")),
+        ("Lumi", "hello"),
+        ("+15550002", "a"),
+        ("+15550003", "Plan\nb"),
+    ]
     assert [m["user_id"] for m in found.messages] == ["Nora", "Nora", "Nora", "Nora"]
     assert found.names["+15550002"] == "Ana"
     assert found.one("hello")["edited_at"] == datetime(2025, 5, 1, 10, 1, tzinfo=UTC)
@@ -182,7 +193,8 @@ def test_a_table_of_imazing_holds_several_chats(tmp_path: Path) -> None:
 
 def test_a_table_of_imazing_of_whatsapp(tmp_path: Path) -> None:
     table = (
-        "Chat Session;Message Date;Sent Date;Type;Sender ID;Sender Name;Status;Forwarded;Replying to;Text;Reactions;Attachment;Attachment type;Attachment info\n"
+        "Chat Session;Message Date;Sent Date;Type;Sender ID;Sender Name;Status;Forwarded;Replying to;Text;"
+        "Reactions;Attachment;Attachment type;Attachment info\n"
         "Lumi;2023-12-03 12:33:30;;Notification;;;;;;Messages are secured;;;;\n"
         "Lumi;2023-12-03 12:33:31;;Outgoing;;;Read;;;hola;❤️;;;\n"
         "Lumi;2023-12-03 12:33:32;;Incoming;+34;Lumi;Read;Yes;;buenas;;;;\n"
@@ -193,12 +205,61 @@ def test_a_table_of_imazing_of_whatsapp(tmp_path: Path) -> None:
 
 
 LINES = [
-    {"date": "2025-05-01T10:00:00.123000", "sender": "Lumi", "body": "hola  ", "quote": "", "sticker": None, "reactions": [["Me", "❤️"]], "attachments": []},
-    {"date": "2025-05-01T10:00:00.456000", "sender": "Me", "body": "sí\n\nclaro  ", "quote": "\n\n> hola\n\n", "sticker": "", "reactions": [], "attachments": []},
-    {"date": "2025-05-01T10:01:00", "sender": "Me", "body": "  ", "quote": "", "sticker": "", "reactions": [], "attachments": [{"name": "a", "path": "media/a"}]},
-    {"date": "2025-05-01T10:02:00", "sender": "Me", "body": "  ", "quote": "", "sticker": {"id": "1", "emoji": "😀"}, "reactions": [], "attachments": []},
-    {"date": "2025-05-01T10:03:00", "sender": "Lumi", "body": "Missed voice call  ", "quote": "", "sticker": "", "reactions": [], "attachments": []},
-    {"date": "2025-05-01T10:04:00", "sender": "Lumi", "body": "", "quote": "", "sticker": "", "reactions": [], "attachments": [], "deleted": True},
+    {
+        "date": "2025-05-01T10:00:00.123000",
+        "sender": "Lumi",
+        "body": "hola  ",
+        "quote": "",
+        "sticker": None,
+        "reactions": [["Me", "❤️"]],
+        "attachments": [],
+    },
+    {
+        "date": "2025-05-01T10:00:00.456000",
+        "sender": "Me",
+        "body": "sí\n\nclaro  ",
+        "quote": "\n\n> hola\n\n",
+        "sticker": "",
+        "reactions": [],
+        "attachments": [],
+    },
+    {
+        "date": "2025-05-01T10:01:00",
+        "sender": "Me",
+        "body": "  ",
+        "quote": "",
+        "sticker": "",
+        "reactions": [],
+        "attachments": [{"name": "a", "path": "media/a"}],
+    },
+    {
+        "date": "2025-05-01T10:02:00",
+        "sender": "Me",
+        "body": "  ",
+        "quote": "",
+        "sticker": {"id": "1", "emoji": "😀"},
+        "reactions": [],
+        "attachments": [],
+    },
+    {
+        "date": "2025-05-01T10:03:00",
+        "sender": "Lumi",
+        "body": "Missed voice call  ",
+        "quote": "",
+        "sticker": "",
+        "reactions": [],
+        "attachments": [],
+    },
+    {
+        "date": "2025-05-01T10:04:00",
+        "sender": "Lumi",
+        "body": "",
+        "quote": "",
+        "sticker": "",
+        "reactions": [],
+        "attachments": [],
+        "deleted": True,
+    },
 ]
 
 MARKDOWN = """\
@@ -295,7 +356,12 @@ def frames(*items: Any) -> str:
         {"version": "1", "backupTimeMs": "1746086400000", "mediaRootBackupKey": "AA=="},
         {"account": {"givenName": "Nora", "familyName": "Gil"}},
         {"recipient": {"id": "1", "self": {}}},
-        {"recipient": {"id": "2", "contact": {"aci": "ERERERERQRGBEREREREREQ==", "e164": "1555", "profileGivenName": "Lumi"}}},
+        {
+            "recipient": {
+                "id": "2",
+                "contact": {"aci": "ERERERERQRGBEREREREREQ==", "e164": "1555", "profileGivenName": "Lumi"},
+            }
+        },
         {"recipient": {"id": "3", "group": {"masterKey": "secret", "snapshot": {"title": {"title": "Trip"}}}}},
         {"chat": {"id": "10", "recipientId": "2"}},
         {"chat": {"id": "11", "recipientId": "3"}},
@@ -320,7 +386,13 @@ def test_signals_own_export(tmp_path: Path) -> None:
         item("1", 7, "in a group", chat="11"),
     )
     found = signal(tmp_path, content, "main.jsonl", user=None)
-    assert found.said == [("Lumi", "hola"), ("Nora Gil", "two"), ("Nora Gil", "😀"), ("Nora Gil", "when?\n- now"), ("Nora Gil", "in a group")]
+    assert found.said == [
+        ("Lumi", "hola"),
+        ("Nora Gil", "two"),
+        ("Nora Gil", "😀"),
+        ("Nora Gil", "when?\n- now"),
+        ("Nora Gil", "in a group"),
+    ]
     assert found.one("two")["occurred_at"] == datetime(2025, 5, 1, 8, tzinfo=UTC)
     assert found.one("two")["edited_at"] == datetime(2025, 5, 1, 8, 0, 0, 1000, tzinfo=UTC)
     assert found.about("in a group") == {"chat": "Trip"}
@@ -333,6 +405,7 @@ def test_signals_own_export(tmp_path: Path) -> None:
 def test_only_their_files_are_recognised(tmp_path: Path) -> None:
     for name, content in (
         ("a.txt", "12/1/25, 10:11 - Ana: hola\n"),
+        ("a.txt", "[2025-05-01, 10:11:12] Ana: hola\n"),
         ("a.md", "# Notes\n[2025-05-01] x\n"),
         ("data.json", '{"messages": []}'),
         ("a.csv", "Date,Text\n1,2\n"),
@@ -373,7 +446,13 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         file.write_text("\n".join(json.dumps(line) for line in mutant))
         holds(Signal(), file, agent="Lumi")
     file = tmp_path / "main.jsonl"
-    whole = [json.loads(line) for line in frames(item("2", 0, "a", revisions=[item("2", 0, "b")]), item("1", 6, poll={"question": "q", "options": [{"option": "n"}]})).split("\n")]
+    whole = [
+        json.loads(line)
+        for line in frames(
+            item("2", 0, "a", revisions=[item("2", 0, "b")]),
+            item("1", 6, poll={"question": "q", "options": [{"option": "n"}]}),
+        ).split("\n")
+    ]
     for mutant in mutants(whole, 300):
         file.write_text("\n".join(json.dumps(line) for line in mutant))
         holds(Signal(), file, agent="Lumi")

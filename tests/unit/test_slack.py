@@ -43,14 +43,21 @@ def workspace(folder: Path, days: dict[str, list[Any]]) -> Path:
 
 
 def day(tmp_path: Path, *messages: Any, **options: Any) -> Taken:
-    return take(Slack(), workspace(tmp_path / "export", {"general/2025-05-01.json": list(messages)}), **{"agent": "Lumi"} | options)
+    return take(
+        Slack(),
+        workspace(tmp_path / "export", {"general/2025-05-01.json": list(messages)}),
+        **{"agent": "Lumi"} | options,
+    )
 
 
 def test_a_workspace_is_read_channel_by_channel(tmp_path: Path) -> None:
     folder = workspace(
         tmp_path / "inner",
         {
-            "general/2025-05-01.json": [message("00.000100", "hi <@U9>"), message("01.000200", "hello", "U9", bot_id="B9")],
+            "general/2025-05-01.json": [
+                message("00.000100", "hi <@U9>"),
+                message("01.000200", "hello", "U9", bot_id="B9"),
+            ],
             "general/2025-05-02.json": [message("99.000100", "next day", "U2")],
             "D1/2025-05-01.json": [message("02.000100", "just us"), message("03.000100", "yes", "U9")],
             "plans/2025-05-01.json": [message("04.000100", "a plan")],
@@ -104,23 +111,51 @@ def test_what_the_app_says_is_refused_and_what_people_say_otherwise_is_kept(tmp_
     )
     assert found.said == [("U1", "dances"), ("U1", "again"), ("U1", "my cat"), ("U1", "nice")]
     assert sorted(found.reasons) == sorted(
-        [NOTICE, "deleted by who wrote it", "a file, no text", "deleted by who wrote it", "deleted by who wrote it", "a time that cannot be read", "not a message"]
+        [
+            NOTICE,
+            "deleted by who wrote it",
+            "a file, no text",
+            "deleted by who wrote it",
+            "deleted by who wrote it",
+            "a time that cannot be read",
+            "not a message",
+        ]
     )
 
 
 def test_an_edited_message_is_the_same_one(tmp_path: Path) -> None:
     before = day(tmp_path, message("00.000001", "tow"))
-    after = day(tmp_path, message("00.000001", "two", edited={"user": "U1", "ts": "1746086460.000000"}), message("09.000001", "more"))
+    after = day(
+        tmp_path,
+        message("00.000001", "two", edited={"user": "U1", "ts": "1746086460.000000"}),
+        message("09.000001", "more"),
+    )
     assert before.ids < after.ids
     assert after.messages[0]["edited_at"] == datetime(2025, 5, 1, 8, 1, tzinfo=UTC)
-    event = {"type": "message", "subtype": "message_changed", "ts": "1746086490.0", "message": message("00.000001", "three", edited={"ts": "1746086461.0"})}
+    event = {
+        "type": "message",
+        "subtype": "message_changed",
+        "ts": "1746086490.0",
+        "message": message("00.000001", "three", edited={"ts": "1746086461.0"}),
+    }
     assert day(tmp_path, event).ids == before.ids
+    both = day(tmp_path, message("00.000001", "tow"), message("05.000001", "after"), event)
+    assert both.texts == ["three", "after"]
+    assert both.reasons == ["an earlier text of an edited message"]
 
 
 def test_bots_are_agents_by_their_name_and_speak_in_blocks(tmp_path: Path) -> None:
     found = day(
         tmp_path,
-        message("00.000001", "", None, subtype="bot_message", bot_id="B7", username="LÚMI", attachments=[{"pretext": "Sun", "text": "25 &lt; 30", "fields": [{"title": "Wind", "value": "low"}]}]),
+        message(
+            "00.000001",
+            "",
+            None,
+            subtype="bot_message",
+            bot_id="B7",
+            username="LÚMI",
+            attachments=[{"pretext": "Sun", "text": "25 &lt; 30", "fields": [{"title": "Wind", "value": "low"}]}],
+        ),
         message(
             "00.000002",
             "This content can't be displayed.",
@@ -130,13 +165,29 @@ def test_bots_are_agents_by_their_name_and_speak_in_blocks(tmp_path: Path) -> No
                 {
                     "type": "rich_text",
                     "elements": [
-                        {"type": "rich_text_section", "elements": [{"type": "text", "text": "ask "}, {"type": "user", "user_id": "U1"}]},
-                        {"type": "rich_text_list", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "paella"}]}]},
+                        {
+                            "type": "rich_text_section",
+                            "elements": [{"type": "text", "text": "ask "}, {"type": "user", "user_id": "U1"}],
+                        },
+                        {
+                            "type": "rich_text_list",
+                            "elements": [
+                                {"type": "rich_text_section", "elements": [{"type": "text", "text": "paella"}]}
+                            ],
+                        },
                     ],
                 },
             ],
         ),
-        message("00.000003", "", None, subtype="bot_message", bot_id="B1", username="Weather", attachments=[{"fallback": "rain"}]),
+        message(
+            "00.000003",
+            "",
+            None,
+            subtype="bot_message",
+            bot_id="B1",
+            username="Weather",
+            attachments=[{"fallback": "rain"}],
+        ),
     )
     assert found.texts == ["Sun\n25 < 30\nWind: low", "Menu\nask @Nora\n- paella", "rain"]
     assert [m["role"] for m in found.messages] == ["agent", "agent", "user"]
@@ -165,8 +216,17 @@ def test_markup_is_read_as_people_see_it(markup: str, text: str) -> None:
 
 def test_a_day_alone_is_told_apart_by_its_first_message(tmp_path: Path) -> None:
     one, other = tmp_path / "2025-05-01.json", tmp_path / "renamed.json"
-    one.write_text(json.dumps([message("00.000001", "hi"), message("01.000001", "hello", None, bot_id="B9", username="Lumi", subtype="bot_message")]))
-    other.write_text(json.dumps([message("00.000002", "hi"), message("01.000002", "hello", None, bot_id="B9", username="Lumi")]))
+    one.write_text(
+        json.dumps(
+            [
+                message("00.000001", "hi"),
+                message("01.000001", "hello", None, bot_id="B9", username="Lumi", subtype="bot_message"),
+            ]
+        )
+    )
+    other.write_text(
+        json.dumps([message("00.000002", "hi"), message("01.000002", "hello", None, bot_id="B9", username="Lumi")])
+    )
     assert Slack().sniff(one, head_of(one))
     first, second = take(Slack(), one, agent="Lumi"), take(Slack(), other, agent="Lumi")
     assert not {m["session_id"] for m in first.messages} & {m["session_id"] for m in second.messages}
@@ -197,8 +257,21 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(SourceError):
             take(Slack(), file, agent="Lumi")
     rich = [
-        message("00.000001", "x", reactions=[{"name": "a", "count": 1}], edited={"ts": "1746086460.0"}, user_profile={"name": "x"}),
-        message("00.000002", "", None, username="Lumi", blocks=[{"type": "rich_text", "elements": [{"elements": [{"text": "a"}]}]}], attachments=[{"text": "x"}]),
+        message(
+            "00.000001",
+            "x",
+            reactions=[{"name": "a", "count": 1}],
+            edited={"ts": "1746086460.0"},
+            user_profile={"name": "x"},
+        ),
+        message(
+            "00.000002",
+            "",
+            None,
+            username="Lumi",
+            blocks=[{"type": "rich_text", "elements": [{"elements": [{"text": "a"}]}]}],
+            attachments=[{"text": "x"}],
+        ),
         {"type": "message", "subtype": "message_changed", "message": message("00.000003", "y"), "ts": "1"},
     ]
     for mutant in mutants(rich, 400):

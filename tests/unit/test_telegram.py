@@ -42,7 +42,9 @@ def test_a_chat_is_remembered_with_its_entities_and_universal_times(tmp_path: Pa
         tmp_path,
         chat(
             message(1, ["see ", {"type": "bold", "text": "this"}, " at ", {"type": "link", "text": "https://a.b"}]),
-            message(2, "claro", "Lumi", edited="2025-05-01T12:09:00", edited_unixtime="1746094140", reply_to_message_id=1),
+            message(
+                2, "claro", "Lumi", edited="2025-05-01T12:09:00", edited_unixtime="1746094140", reply_to_message_id=1
+            ),
         ),
         agent="LUMI",
         timezone="America/Lima",
@@ -61,7 +63,14 @@ def test_what_nobody_said_is_refused_by_kind(tmp_path: Path) -> None:
     found = taken(
         tmp_path,
         chat(
-            {"id": 1, "type": "service", "date": "2025-05-01T12:00:00", "actor": "Nora", "action": "phone_call", "text": ""},
+            {
+                "id": 1,
+                "type": "service",
+                "date": "2025-05-01T12:00:00",
+                "actor": "Nora",
+                "action": "phone_call",
+                "text": "",
+            },
             {"id": 2, "type": "unsupported"},
             message(3, "", photo="(File not included. Change data exporting settings to download.)"),
             message(4, "", media_type="voice_message", file="voice.ogg"),
@@ -92,8 +101,16 @@ def test_captions_stickers_polls_and_places_are_speech(tmp_path: Path) -> None:
         chat(
             message(1, "my dog", photo="photos/1.jpg"),
             message(2, "", media_type="sticker", sticker_emoji="😴", file="x"),
-            message(3, "", poll={"question": "Where to?", "answers": [{"text": "Porto"}, {"text": "Vigo", "voters": 2}]}),
-            message(4, "", place_name="Café Central", address="Calle 1", location_information={"latitude": 1, "longitude": 2}),
+            message(
+                3, "", poll={"question": "Where to?", "answers": [{"text": "Porto"}, {"text": "Vigo", "voters": 2}]}
+            ),
+            message(
+                4,
+                "",
+                place_name="Café Central",
+                address="Calle 1",
+                location_information={"latitude": 1, "longitude": 2},
+            ),
         ),
         agent="Lumi",
     )
@@ -107,7 +124,12 @@ def test_forwards_bots_and_reactions_are_kept_beside_the_text(tmp_path: Path) ->
         tmp_path,
         chat(
             message(1, "news", forwarded_from=None),
-            message(2, "gif", via_bot="@gif", reactions=[{"type": "emoji", "count": 2, "emoji": "❤"}, {"type": "paid", "count": 1}]),
+            message(
+                2,
+                "gif",
+                via_bot="@gif",
+                reactions=[{"type": "emoji", "count": 2, "emoji": "❤"}, {"type": "paid", "count": 1}],
+            ),
         ),
         agent="Lumi",
     )
@@ -130,7 +152,9 @@ def test_two_deleted_accounts_are_two_people(tmp_path: Path) -> None:
 
 
 def test_the_bot_of_a_bot_chat_is_the_agent_whatever_it_is_called(tmp_path: Path) -> None:
-    bot = chat(message(1, "hi"), message(2, "hello", "Lumi Bot", from_id="user9"), type="bot_chat", id=9, name="Lumi Bot")
+    bot = chat(
+        message(1, "hi"), message(2, "hello", "Lumi Bot", from_id="user9"), type="bot_chat", id=9, name="Lumi Bot"
+    )
     alone = taken(tmp_path, bot)
     assert alone.said == [("user7", "hi"), ("Lumi Bot", "hello")]
     assert alone.messages[1]["agent_id"] == "Lumi Bot"
@@ -159,8 +183,13 @@ def test_an_account_needs_an_agent_but_for_its_bots(tmp_path: Path) -> None:
     account = {
         "about": "Here is the data you requested.",
         "personal_information": {"user_id": 7, "first_name": "Nora"},
-        "chats": {"about": "", "list": [chat(message(1, "hi Bo"), message(2, "hey", "Bo"), id=8, name="Bo"), {"type": "saved_messages"}]},
-        "left_chats": {"list": [chat(message(1, "hi"), message(2, "hello", "Lumi"), type="bot_chat", id=9, name="Lumi")]},
+        "chats": {
+            "about": "",
+            "list": [chat(message(1, "hi Bo"), message(2, "hey", "Bo"), id=8, name="Bo"), {"type": "saved_messages"}],
+        },
+        "left_chats": {
+            "list": [chat(message(1, "hi"), message(2, "hello", "Lumi"), type="bot_chat", id=9, name="Lumi")]
+        },
     }
     with pytest.raises(SourceError, match="--agent; its speakers are Bo, Nora"):
         taken(tmp_path, account | {"left_chats": None})
@@ -169,7 +198,9 @@ def test_an_account_needs_an_agent_but_for_its_bots(tmp_path: Path) -> None:
     assert bots.reasons == ["a chat without a bot, and no --agent was named"] * 2
     assert "2 chats without a bot were left out" in bots.notes[0]
     # Named, the agent is who goes by that name: the weather's bot is not Lumi because Lumi was asked for.
-    other = chat(message(1, "sun?"), message(2, "sun", "Weather", from_id="user10"), type="bot_chat", id=10, name="Weather")
+    other = chat(
+        message(1, "sun?"), message(2, "sun", "Weather", from_id="user10"), type="bot_chat", id=10, name="Weather"
+    )
     account["left_chats"]["list"].append(other)
     named = taken(tmp_path, account, agent="lumi")
     assert [m["text"] for m in named.messages if m["role"] == "agent"] == ["hello"]
@@ -188,8 +219,22 @@ def test_a_longer_export_and_an_edit_are_the_same_messages(tmp_path: Path) -> No
 
 def test_older_exports_have_local_times_and_numbers_for_ids(tmp_path: Path) -> None:
     old = chat(
-        {"id": 1, "type": "message", "date": "2021-10-31T02:30:00", "from": "Nora", "from_id": 7, "text": "first half past two"},
-        {"id": 2, "type": "message", "date": "2021-10-31T02:10:00", "from": "Lumi", "from_id": 9, "text": "the clock went back"},
+        {
+            "id": 1,
+            "type": "message",
+            "date": "2021-10-31T02:30:00",
+            "from": "Nora",
+            "from_id": 7,
+            "text": "first half past two",
+        },
+        {
+            "id": 2,
+            "type": "message",
+            "date": "2021-10-31T02:10:00",
+            "from": "Lumi",
+            "from_id": 9,
+            "text": "the clock went back",
+        },
         {"id": 3, "type": "message", "date": "2021-10-32T02:10:00", "from": "Lumi", "from_id": 9, "text": "no day"},
     )
     found = taken(tmp_path, old, agent="Lumi", timezone="Europe/Madrid")
@@ -210,7 +255,9 @@ def test_a_channels_posts_are_the_channels(tmp_path: Path) -> None:
 
 def test_an_agent_that_is_not_there_is_noted(tmp_path: Path) -> None:
     found = taken(tmp_path, chat(message(1, "hi"), message(2, "hey", "Bo")), agent="Sage")
-    assert found.notes == ["result.json: nobody in it is called Sage: all of it is kept as said by people; its speakers are Bo, Nora"]
+    assert found.notes == [
+        "result.json: nobody in it is called Sage: all of it is kept as said by people; its speakers are Bo, Nora"
+    ]
     assert {m["role"] for m in found.messages} == {"user"}
 
 
@@ -238,7 +285,18 @@ def test_only_telegrams_files_are_recognised(tmp_path: Path) -> None:
 def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     whole = json.dumps(chat(message(1, "x")))
-    for text in ("", "{}", "[]", "null", "3", whole[:40], whole[:-1], '{"chats": [1]}', '{"messages": {}}', "[" * 100_000):
+    for text in (
+        "",
+        "{}",
+        "[]",
+        "null",
+        "3",
+        whole[:40],
+        whole[:-1],
+        '{"chats": [1]}',
+        '{"messages": {}}',
+        "[" * 100_000,
+    ):
         file.write_text(text)
         with pytest.raises(SourceError):
             take(Telegram(), file, agent="Lumi")
@@ -246,7 +304,9 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         message(1, ["a", {"type": "bold", "text": "b"}], reactions=[{"emoji": "x", "count": 1}]),
         message(2, "", poll={"question": "q", "answers": [{"text": "a"}]}, edited_unixtime="1746094140"),
     )
-    for broken in mutants({"personal_information": {"user_id": 7}, "chats": {"list": [rich, rich | {"type": "bot_chat"}]}}, 400):
+    for broken in mutants(
+        {"personal_information": {"user_id": 7}, "chats": {"list": [rich, rich | {"type": "bot_chat"}]}}, 400
+    ):
         file.write_text(json.dumps(broken))
         holds(Telegram(), file, agent="Lumi")
         holds(Telegram(), file)
