@@ -18,10 +18,7 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-WORDS = (
-    "mañana tren coffee beach Bilbao médico dinner película weather rain meeting sister perro work idea photo music dance kitchen "
-    "novela garden bus ticket exam birthday cake hospital letter guitar mountain river sunday lunes vacaciones school"
-).split()
+WORDS = ["mañana", "tren", "coffee", "beach", "Bilbao", "médico", "dinner", "película", "weather", "rain", "meeting", "sister", "perro", "work", "idea", "photo", "music", "dance", "kitchen", "novela", "garden", "bus", "ticket", "exam", "birthday", "cake", "hospital", "letter", "guitar", "mountain", "river", "sunday", "lunes", "vacaciones", "school"]
 
 
 def write_chat(path: Path, lines: int, seed: int = 7) -> int:

@@ -15,29 +15,29 @@ from plugins.gate import GateEvaluator
 from plugins.hookspecs import hookimpl
 from plugins.minilm import MiniLMTokens, NoTokens
 from plugins.scorer import HeuristicScorer, LearnedScorer
-from plugins.sources.character_ai import CharacterAI
-from plugins.sources.chatgpt import ChatGPT
-from plugins.sources.claude import Claude
-from plugins.sources.conversations import ChatML, ShareGPT
-from plugins.sources.database import Database
-from plugins.sources.discord import Discord
-from plugins.sources.hindsight import Hindsight
-from plugins.sources.imessage import IMessage
-from plugins.sources.letta import Letta
-from plugins.sources.luminora import Luminora
-from plugins.sources.mail import Mail
-from plugins.sources.mem0 import Mem0
-from plugins.sources.meta import Meta
-from plugins.sources.parquet import Parquet
+from plugins.sources.assistants.character_ai import CharacterAI
+from plugins.sources.assistants.chatgpt import ChatGPT
+from plugins.sources.assistants.claude import Claude
+from plugins.sources.assistants.risuai import RisuAI
+from plugins.sources.assistants.sillytavern import SillyTavern
+from plugins.sources.conversations.conversations import ChatML, ShareGPT
+from plugins.sources.mail.mail import Mail
+from plugins.sources.memory_systems.hindsight import Hindsight
+from plugins.sources.memory_systems.letta import Letta
+from plugins.sources.memory_systems.luminora import Luminora
+from plugins.sources.memory_systems.mem0 import Mem0
+from plugins.sources.memory_systems.zep import Zep
+from plugins.sources.messengers.discord import Discord
+from plugins.sources.messengers.meta import Meta
+from plugins.sources.messengers.slack import Slack
+from plugins.sources.messengers.telegram import Telegram
+from plugins.sources.phones.imessage import IMessage
+from plugins.sources.phones.signal_app import Signal
 from plugins.sources.research import LoCoMo, MemoryBank
-from plugins.sources.risuai import RisuAI
-from plugins.sources.signal_app import Signal
-from plugins.sources.sillytavern import SillyTavern
-from plugins.sources.slack import Slack
-from plugins.sources.tabular import Csv, JsonLines
-from plugins.sources.telegram import Telegram
+from plugins.sources.tables.database import Database
+from plugins.sources.tables.parquet import Parquet
+from plugins.sources.tables.tabular import Csv, JsonLines
 from plugins.sources.whatsapp import WhatsApp
-from plugins.sources.zep import Zep
 from plugins.topics import LexiconTopics
 from plugins.trainer_peft import PeftTrainer
 from plugins.trainer_unsloth import UnslothTrainer

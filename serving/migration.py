@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plugins.contracts import SourceOptions
-from plugins.sources.luminora_files import files_of, holds_messages, is_folder_of, personas_in
-from plugins.sources.luminora_states import Affinity, Mood, states
+from plugins.sources.memory_systems.luminora_files import files_of, holds_messages, is_folder_of, personas_in
+from plugins.sources.memory_systems.luminora_states import Affinity, Mood, states
 from plugins.sources.times import parse_time
 from serving.capture import Erased, ImportSummary
 from serving.client import MemoryClient

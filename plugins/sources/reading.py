@@ -123,7 +123,8 @@ def lines_of(path: Path, encoding: str | None = None) -> Iterator[str]:
     number = 0
     with path.open(encoding=name, newline="\n") as handle:
         try:
-            for number, line in enumerate(handle, start=1):
+            for line in handle:
+                number += 1
                 yield line.rstrip("\n").removesuffix("\r")
         except (UnicodeDecodeError, UnicodeError) as error:
             raise _misread(path, name, getattr(error, "start", 0), number + 1) from None

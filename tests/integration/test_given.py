@@ -19,7 +19,6 @@ from serving.client import MemoryClient
 from serving.remembering import on_scale
 from tests.conftest import MONDAY, weekly_run
 
-
 TALK = [
     ("when do we meet at the harbour about the sails?", "On Tuesday at ten, beside the red crane with the sailmaker"),
     (

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from plugins.contracts import SourceOptions
-from plugins.sources.character_ai import CharacterAI
+from plugins.sources.assistants.character_ai import CharacterAI
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
 from records.errors import SourceError

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from plugins.contracts import SourceOptions
-from plugins.sources.chatgpt import ChatGPT
+from plugins.sources.assistants.chatgpt import ChatGPT
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
 from records.errors import SourceError

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from plugins.contracts import SourceOptions
-from plugins.sources.claude import ROOT, Claude
+from plugins.sources.assistants.claude import ROOT, Claude
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
 from records.errors import SourceError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.conversations import ChatML, ShareGPT
+from plugins.sources.conversations.conversations import ChatML, ShareGPT
 from plugins.sources.reading import head_of
 from records.errors import AgentNeeded, SourceError
 from tests.unit.taken import Taken, holds, mutants, take

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.database import Database
+from plugins.sources.tables.database import Database
 from records.errors import SourceError
 from tests.unit.taken import Taken, take
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.discord import Discord
+from plugins.sources.messengers.discord import Discord
 from plugins.sources.reading import head_of
 from records.errors import AgentNeeded, SourceError
 from tests.unit.taken import Taken, holds, mutants, take

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from plugins.contracts import SourceOptions
 from plugins.persona_template import load_persona
-from plugins.sources.luminora import Luminora
-from plugins.sources.luminora_states import Affinity, Mood, states
+from plugins.sources.memory_systems.luminora import Luminora
+from plugins.sources.memory_systems.luminora_states import Affinity, Mood, states
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
 from records.errors import MemoryAssetsError, SourceError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.mail import Mail
-from plugins.sources.mail_text import own_words, page_text
+from plugins.sources.mail.mail import Mail
+from plugins.sources.mail.mail_text import own_words, page_text
 from plugins.sources.reading import head_of
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, take

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.contracts import Source, SourceOptions
-from plugins.sources.hindsight import Hindsight
-from plugins.sources.letta import Letta
-from plugins.sources.mem0 import Mem0
+from plugins.sources.memory_systems.hindsight import Hindsight
+from plugins.sources.memory_systems.letta import Letta
+from plugins.sources.memory_systems.mem0 import Mem0
+from plugins.sources.memory_systems.zep import Zep
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
-from plugins.sources.zep import Zep
 from records.errors import SourceError
 
 SOURCES = (Mem0, Zep, Hindsight, Letta)

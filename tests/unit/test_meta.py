@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.meta import Meta, repaired
-from plugins.sources.meta_notices import is_notice
+from plugins.sources.messengers.meta import Meta, repaired
+from plugins.sources.messengers.meta_notices import is_notice
 from plugins.sources.reading import head_of
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, mutants, take

@@ -1,5 +1,6 @@
 """Order: what a source shows first was said first; pieces, order of imports and order of rows change nothing."""
 
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,7 +102,7 @@ def test_numbered_pieces_in_any_order_give_the_same_as_the_whole(steps: list[int
         minute += step
         whole.append(row(f"text {number % 7}", minute, turn=number, source_ref=str(number)))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=5)) | {0, len(whole)})
-    pieces = [whole[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [whole[a:b] for a, b in itertools.pairwise(cuts)]
     random.Random(data.draw(st.integers(0, 99))).shuffle(pieces)
     assert ordered(stored(*pieces)).drop("follows").equals(ordered(stored(whole)).drop("follows"))
 
@@ -119,7 +120,7 @@ def test_overlapping_exports_without_numbers_in_any_order_give_the_same_as_the_w
     pieces = [whole[: middle + 1], whole[max(0, middle - data.draw(st.integers(0, 4))) :]]
     if data.draw(st.booleans()):
         pieces.reverse()
-    assert [m for m in texts(*pieces)] == [r["text"] for r in whole]
+    assert texts(*pieces) == [r["text"] for r in whole]
 
 
 def test_any_order_of_rows_gives_the_same_order() -> None:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from plugins.sources.parquet import Parquet
 from plugins.sources.reading import head_of
-from plugins.sources.tabular import Csv
+from plugins.sources.tables.parquet import Parquet
+from plugins.sources.tables.tabular import Csv
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, take
 

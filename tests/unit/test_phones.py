@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from plugins.sources.imessage import IMessage
+from plugins.sources.phones.imessage import IMessage
+from plugins.sources.phones.signal_app import Signal
 from plugins.sources.reading import head_of
-from plugins.sources.signal_app import Signal
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, mutants, take
 

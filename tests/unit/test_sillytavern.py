@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from plugins.contracts import SourceOptions
+from plugins.sources.assistants.risuai import RisuAI
+from plugins.sources.assistants.sillytavern import SillyTavern
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
-from plugins.sources.risuai import RisuAI
-from plugins.sources.sillytavern import SillyTavern
 from records.errors import SourceError
 
 HEADER = {"user_name": "Nora", "character_name": "Lumi", "create_date": "2024-4-26 @06h 05m 12s 100ms"}

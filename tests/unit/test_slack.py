@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from plugins.sources.messengers.slack import Slack
+from plugins.sources.messengers.slack_text import Markup
 from plugins.sources.reading import head_of
-from plugins.sources.slack import Slack
-from plugins.sources.slack_text import Markup
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, mutants, take
 

@@ -11,7 +11,7 @@ import pytest
 
 from plugins.contracts import SourceOptions
 from plugins.sources.reading import head_of
-from plugins.sources.tabular import Csv, JsonLines
+from plugins.sources.tables.tabular import Csv, JsonLines
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, mutants, take
 

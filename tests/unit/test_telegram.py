@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from plugins.sources.messengers.telegram import Telegram
 from plugins.sources.reading import head_of
-from plugins.sources.telegram import Telegram
 from records.errors import SourceError
 from tests.unit.taken import Taken, holds, mutants, take
 

@@ -1,0 +1,1 @@
+"""Talks with assistants and companions as their services export them."""

@@ -1,0 +1,1 @@
+"""Conversations as models are trained on, and as their APIs log them."""

@@ -1,0 +1,1 @@
+"""Mail: mbox files and single messages."""

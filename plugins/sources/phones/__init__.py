@@ -1,0 +1,1 @@
+"""Chats as the exporters of phones and of Signal write them."""

@@ -1,0 +1,1 @@
+"""One message or one exchange a row: JSONL, CSV, Parquet, and any SQLAlchemy URL."""
