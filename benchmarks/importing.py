@@ -18,7 +18,43 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-WORDS = ["mañana", "tren", "coffee", "beach", "Bilbao", "médico", "dinner", "película", "weather", "rain", "meeting", "sister", "perro", "work", "idea", "photo", "music", "dance", "kitchen", "novela", "garden", "bus", "ticket", "exam", "birthday", "cake", "hospital", "letter", "guitar", "mountain", "river", "sunday", "lunes", "vacaciones", "school"]
+WORDS = [
+    "mañana",
+    "tren",
+    "coffee",
+    "beach",
+    "Bilbao",
+    "médico",
+    "dinner",
+    "película",
+    "weather",
+    "rain",
+    "meeting",
+    "sister",
+    "perro",
+    "work",
+    "idea",
+    "photo",
+    "music",
+    "dance",
+    "kitchen",
+    "novela",
+    "garden",
+    "bus",
+    "ticket",
+    "exam",
+    "birthday",
+    "cake",
+    "hospital",
+    "letter",
+    "guitar",
+    "mountain",
+    "river",
+    "sunday",
+    "lunes",
+    "vacaciones",
+    "school",
+]
 
 
 def write_chat(path: Path, lines: int, seed: int = 7) -> int:
@@ -32,7 +68,9 @@ def write_chat(path: Path, lines: int, seed: int = 7) -> int:
                 continue
             at += timedelta(seconds=draw.choice((5, 9, 20, 40, 90)))
             messages += 1
-            handle.write(f"{at.day}/{at.month}/{at.year}, {at:%H:%M} - {'Lumi' if number % 2 else 'Nora'}: {text} {number}\n")
+            handle.write(
+                f"{at.day}/{at.month}/{at.year}, {at:%H:%M} - {'Lumi' if number % 2 else 'Nora'}: {text} {number}\n"
+            )
     return messages
 
 
@@ -50,7 +88,11 @@ def imported(path: Path, home: Path) -> dict[str, float]:
     )
     environment = {**os.environ, "MEMORY_HOME": str(home), "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(path)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", code, str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

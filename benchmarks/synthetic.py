@@ -111,14 +111,20 @@ def conversations(
                 "source": "synthetic",
             }
         )
-    speakers = [
-        {"speaker_id": f"user-{n}", "kind": "user", "opt_out_training": False}
-        for n in range(users)
-    ]
+    speakers = [{"speaker_id": f"user-{n}", "kind": "user", "opt_out_training": False} for n in range(users)]
     speakers.append({"speaker_id": agent, "kind": "agent", "opt_out_training": False})
     empty = [
         pl.lit(None, pl.String).alias(name)
-        for name in ("world_id", "emotion", "follows", "location", "participants", "model_version", "metadata", "source_ref")
+        for name in (
+            "world_id",
+            "emotion",
+            "follows",
+            "location",
+            "participants",
+            "model_version",
+            "metadata",
+            "source_ref",
+        )
     ]
     empty += [pl.lit(None, pl.Float64).alias("importance"), pl.lit(None, pl.Datetime("us", "UTC")).alias("edited_at")]
     frame = pl.DataFrame(rows, schema_overrides={"occurred_at": pl.Datetime("us", "UTC")}).with_columns(empty)

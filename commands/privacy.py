@@ -5,14 +5,21 @@ from typing import Annotated
 
 import typer
 
-from commands.base import Json, app, bar, client, say
+from commands.base import Json, World, app, bar, client, say
 from records.errors import MemoryAssetsError
+
+Whose = Annotated[
+    str | None,
+    typer.Option("--agent", "-a", help="With --session: only this agent's; without, that of every agent that uses the id."),
+]
 
 
 @app.command()
 def forget(
     user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
     session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
+    agent: Whose = None,
+    world: World = None,
     message: Annotated[str | None, typer.Option(help="An utterance.")] = None,
     resume: Annotated[bool, typer.Option(help="Finish what was begun and killed.")] = False,
     rebuild: Annotated[bool, typer.Option(help="Make again what others said in the same weeks.")] = True,
@@ -36,7 +43,7 @@ def forget(
                     memory.settings,
                     erasure,
                     erasure.forget(kind, value),
-                    [value.lower()],
+                    [name.lower() for name in erasure.names(kind, value)],
                     step,
                     rebuild=rebuild,
                     verify=verify,
@@ -44,7 +51,8 @@ def forget(
                 for kind, value in begun
             ]
         else:
-            all_done = [forget_everywhere(memory.settings, *named[0], step, rebuild=rebuild, verify=verify)]
+            subject = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
+            all_done = [forget_everywhere(memory.settings, *subject, step, rebuild=rebuild, verify=verify)]
     for done in all_done:
         found = "" if done.leaks is None else f"; leak test found {done.leaks}"
         found += f" in {', '.join(done.leaked_to)}" if done.leaks else ""
@@ -65,6 +73,8 @@ def forget(
 def opt_out(
     user: Annotated[str | None, typer.Option(help="A person, in every session.")] = None,
     session: Annotated[str | None, typer.Option(help="A conversation.")] = None,
+    agent: Whose = None,
+    world: World = None,
     undo: Annotated[bool, typer.Option(help="Take it back: it may be trained on again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +82,7 @@ def opt_out(
     if (user is None) == (session is None):
         raise MemoryAssetsError("name exactly one of --user, --session")
     memory = client()
-    changed = memory.opt_out(user=user, session=session, value=not undo)
+    changed = memory.opt_out(user=user, session=session, agent=agent, world=world, value=not undo)
     if not changed:
         raise MemoryAssetsError("there is no such user or session")
     marked = [row["adapter_id"] for row in memory.store.rows("adapters", status="quarantined")]

@@ -21,7 +21,12 @@ def build() -> list[dg.AssetsDefinition]:
         episodes = consolidated_episodes.collect()
         recalled = pl.DataFrame(
             tools.store.rows("recalled"),
-            schema={"memory_id": pl.String, "times": pl.Int64, "last_recalled": pl.Datetime("us", "UTC")},
+            schema={
+                "memory_id": pl.String,
+                "agent_id": pl.String,
+                "times": pl.Int64,
+                "last_recalled": pl.Datetime("us", "UTC"),
+            },
         )
         frame = strengths(episodes, recalled)
         context.add_output_metadata(

@@ -27,14 +27,16 @@ def strength(age: np.ndarray, importance: np.ndarray, recalled: np.ndarray) -> n
 
 
 def strengths(episodes: pl.DataFrame, recalled: pl.DataFrame) -> pl.DataFrame:
-    """Return MemoryStrength for ConsolidatedEpisodes and what is known of their recalls (memory_id, times, last_recalled).
+    """Return MemoryStrength for ConsolidatedEpisodes and what is known of their recalls (memory_id, agent_id, times, last_recalled).
+
+    An agent's own recalls count, not those of others to whom the episode was told.
 
     Today is the end of the newest episode or the last recall, whichever is later: the same inputs give the same strengths on any day.
     """
     if episodes.is_empty():
         return MemoryStrength.create_empty()
     frame = episodes.select("agent_id", "importance", "ended_at", memory_id="episode_id").join(
-        recalled.select("memory_id", "times", "last_recalled"), on="memory_id", how="left"
+        recalled.select("memory_id", "agent_id", "times", "last_recalled"), on=["memory_id", "agent_id"], how="left"
     )
     today = pl.max_horizontal(pl.col("ended_at").max(), pl.col("last_recalled").max())
     since = pl.max_horizontal("ended_at", "last_recalled")

@@ -1,9 +1,38 @@
-"""Names as people write them: two are the same when they differ in case, accents, width, spaces or invisible marks only."""
+"""Names as people write them: two are the same when they differ in case, accents, width, spaces or invisible marks only.
+
+And ids: as stores take them, of agents in worlds, and as files, folders and partitions are called after them.
+"""
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from hashlib import blake2b
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+T = TypeVar("T")
+
+LONGEST_FILE = 180
+"""Bytes that the name of a file after somebody has at most, each odd one written as ``%XX``; file systems take 255."""
+
+
+def cleaned(text: str) -> str:
+    """Return a text that every store takes: without zeros, lone surrogates replaced by U+FFFD."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def as_id(name: str) -> str:
+    """Return a name as the stores hold it as an id: cleaned, without spaces around it."""
+    return cleaned(name).strip()
 
 
 @lru_cache(maxsize=65_536)
@@ -34,10 +63,50 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [by_fold[key] for key in (*close, *inside)][:count]
 
 
+def like(name: str, known: Mapping[str, T]) -> T | None:
+    """Return what is known under a name: under exactly this one, else under the only one that says the same."""
+    if name in known:
+        return known[name]
+    alike = [value for other, value in known.items() if fold(other) == fold(name)]
+    return alike[0] if len(alike) == 1 else None
+
+
 def in_world(name: str, world: str) -> str:
     """Return the id of an agent that lives in a world: agents of different worlds with one name are different.
 
     An id that is one already stays. A slash in the world's name is written ``%2F``, so that no two pairs have one id.
     """
-    prefix = f"world:{world.replace('%', '%25').replace('/', '%2F')}/"
-    return name if name.startswith(prefix) else prefix + name
+    prefix = f"world:{as_id(world).replace('%', '%25').replace('/', '%2F')}/"
+    named = as_id(name)
+    return named if named.startswith(prefix) and named != prefix else prefix + named
+
+
+def world_and_name(agent: str) -> tuple[str | None, str]:
+    """Return the world that an agent's id names, None for one outside of worlds, and the agent's name there."""
+    head, slash, name = agent.partition("/")
+    world = unquote(head.removeprefix("world:"))
+    if not (slash and name and world and head.startswith("world:")) or in_world(name, world) != agent:
+        return None, agent
+    return world, name
+
+
+def file_name(name: str) -> str:
+    """Return what a file, a folder or a partition is called after somebody: no two ids have the same.
+
+    Most are called as they are. What means something else in a path or in a partition's key is written as ``%XX``; of a long
+    one only the beginning stands there, and a hash of it all.
+    """
+    odd = any(c in "/\\|%" or unicodedata.category(c) in ("Cc", "Cs") for c in name) or "..." in name
+    if not odd and name and name[0] != "." and len(quote(name, safe="")) <= LONGEST_FILE:
+        return name
+    written = quote(name, safe="", errors="surrogatepass").replace(".", "%2E")
+    # Whoever quotes this name once more makes three bytes of each percent sign.
+    if written and len(quote(written, safe="")) <= LONGEST_FILE:
+        return written
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return f"{written[:40]}%~{digest}"
+
+
+def named_by_file(called: str, known: Iterable[str]) -> str:
+    """Return who a file, a folder or a partition is called after (see `file_name`), of those who are known."""
+    return next((name for name in known if file_name(name) == called), called)

@@ -5,6 +5,9 @@ import dataframely as dy
 from records.base import Record
 from records.interactions import ROLES, UTC_TIME, one_of
 
+ERASABLE = ("user", "session", "conversation", "message")
+"""What is erased: a conversation is a session of one agent, where several use one id."""
+
 ADAPTER_STATUSES = ("candidate", "approved", "deployed", "quarantined", "retired")
 
 
@@ -110,7 +113,7 @@ class Tombstones(Record):
     """Erased subjects, as keyed hashes, so that a later import does not bring them back."""
 
     subject_hash = dy.String(primary_key=True, description="Keyed hash of kind and id")
-    kind = dy.String(check=one_of(("user", "session", "message")), description="What was erased")
+    kind = dy.String(check=one_of(ERASABLE), description="What was erased")
     erased_at = dy.Datetime(**UTC_TIME, description="When")
 
 
@@ -118,7 +121,7 @@ class Receipts(Record):
     """Erasures: what was erased where and when, signed, without what it was."""
 
     receipt_id = dy.String(primary_key=True, description="Content id")
-    kind = dy.String(check=one_of(("user", "session", "message")), description="What was erased")
+    kind = dy.String(check=one_of(ERASABLE), description="What was erased")
     subject_hash = dy.String(description="Keyed hash of kind and id")
     asked_at = dy.Datetime(**UTC_TIME, description="When it was asked for")
     done_at = dy.Datetime(**UTC_TIME, nullable=True, description="When everything was erased; null while it is not")
@@ -200,7 +203,7 @@ class Recalled(Record):
     """How often a memory was recalled; it decays more slowly for it."""
 
     memory_id = dy.String(primary_key=True, description="Message, fact or episode")
-    agent_id = dy.String(description="Who recalled it")
+    agent_id = dy.String(primary_key=True, description="Who recalled it: one that was told to others is recalled by each")
     kind = dy.String(check=one_of(("message", "fact", "episode")), description="message, fact or episode")
     times = dy.Int64(min=1, description="How often")
     last_recalled = dy.Datetime(**UTC_TIME, description="When last")

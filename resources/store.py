@@ -17,6 +17,9 @@ from records.store import Messages, Sessions, SpeakerNames, Speakers
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
+CACHE_KB = 65_536
+"""Pages that a SQLite connection may keep: with the default of 2 MB the indexes of a million messages are read again all the time."""
+
 SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%6f"
 """How SQLAlchemy writes a moment in UTC into SQLite."""
 
@@ -369,10 +372,17 @@ class InteractionStore:
 
     # -- opt-out, feedback, registries ----------------------------------------------------------------------------
 
-    def set_opt_out(self, *, speaker_id: str | None = None, session_id: str | None = None, value: bool = True) -> int:
-        """Set the training opt-out of a speaker or a session; return the number of rows changed.
+    def set_opt_out(
+        self,
+        *,
+        speaker_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        value: bool = True,
+    ) -> int:
+        """Set the training opt-out of a person, or of a session (of one agent, or of all); return the number of rows changed.
 
-        A speaker who has not said anything yet is kept with it, so that it holds from the first message on.
+        A person who has not said anything yet is kept with it, so that it holds from the first message on.
         """
         if speaker_id:
             table = self.meta.tables["speakers"]
@@ -381,6 +391,7 @@ class InteractionStore:
         else:
             table = self.meta.tables["sessions"]
             statement = sa.update(table).where(table.c.session_id == session_id).values(opt_out_training=value)
+            statement = statement if agent_id is None else statement.where(table.c.agent_id == agent_id)
         with self.writer.begin() as connection:
             return connection.execute(statement).rowcount
 
@@ -455,6 +466,7 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
         "busy_timeout=30000",
         "foreign_keys=ON",
         "recursive_triggers=ON",
+        f"cache_size=-{CACHE_KB}",
         "secure_delete=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")

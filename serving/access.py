@@ -62,7 +62,7 @@ class Access:
         table = self.store.meta.tables["recalled"]
         insert = self.store.upsert(table)
         statement = insert.on_conflict_do_update(
-            index_elements=["memory_id"],
+            index_elements=["memory_id", "agent_id"],
             set_={"times": table.c.times + insert.excluded.times, "last_recalled": insert.excluded.last_recalled},
         )
         with self.store.writer.begin() as connection:

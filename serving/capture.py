@@ -1,7 +1,9 @@
 """Capture: messages into the store, from files by source plugins and from a bot one by one."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from plugins.sources.normalise import Normalised, Normaliser
 from plugins.sources.opening import Offer, choose_source, offers
 from records.errors import SourceError
 from records.ids import content_id
+from records.names import as_id, world_and_name
 from resources.keys import Keys
 from resources.people import People
 from resources.store import InteractionStore
@@ -83,18 +86,28 @@ def import_target(
     options = _with_known_agent(store, options)
     erased = Erased(store, keys)
     summary = ImportSummary()
-    with offers(registry, target, name) as found:
+
+    def written(taken: Normalised, refused: list[dict[str, Any]]) -> None:
+        messages, left_out = erased.without(taken.messages)
+        new = keep(store, taken, messages)
+        store.insert_once("rejects", refused)
+        summary.read += messages.height + left_out
+        summary.new += new
+        summary.known += messages.height - new
+        summary.erased += left_out
+        summary.weeks.update(messages["week"].unique())
+
+    # While one batch is written the next one is read: the database works outside of Python for half of its time.
+    with offers(registry, target, name) as found, ThreadPoolExecutor(1, thread_name_prefix="memory-import") as writer:
+        writing: Future[None] | None = None
         for offer, taken, refused, done in _read(found, options, summary):
-            messages, left_out = erased.without(taken.messages)
-            new = keep(store, taken, messages)
-            store.insert_once("rejects", refused)
-            summary.read += messages.height + left_out
-            summary.new += new
-            summary.known += messages.height - new
-            summary.erased += left_out
-            summary.weeks.update(messages["week"].unique())
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(written, taken, refused)
             if progress is not None:
                 progress((found.index(offer) + done) / len(found))
+        if writing is not None:
+            writing.result()
     _refuse_nothing(summary, found)
     return summary
 
@@ -162,10 +175,17 @@ def _refuse_nothing(summary: ImportSummary, found: list[Offer]) -> None:
 
 
 def _with_known_agent(store: InteractionStore, options: SourceOptions) -> SourceOptions:
-    """Return the options with the agent's id as the store knows it: ``lumi`` and ``Lumi`` are one."""
-    if options.agent is None:
-        return options
-    return dataclasses.replace(options, agent=People(store).agent(options.agent, options.world) or options.agent)
+    """Return the options with the names of agent and world as the store knows them: ``lumi`` and ``Lumi`` are one."""
+    people = People(store)
+    agent, user, session, world = (
+        as_id(name or "") or None for name in (options.agent, options.user, options.session, options.world)
+    )
+    known = None if agent is None else people.agent(agent, world)
+    if known is not None:
+        world, agent = world_and_name(known)
+    elif world is not None:
+        world = people.world(world)
+    return dataclasses.replace(options, agent=agent, user=user, session=session, world=world)
 
 
 def keep(store: InteractionStore, taken: Normalised, messages: pl.DataFrame) -> int:
@@ -196,33 +216,52 @@ def _feedback(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def conversation(agent: str, session: str) -> str:
+    """Return the name of one agent's conversation among the subjects of an erasure."""
+    return json.dumps([agent, session], ensure_ascii=False)
+
+
+def of_conversation(value: str) -> tuple[str, str]:
+    """Return agent and session of what `conversation` named."""
+    agent, session = json.loads(value)
+    return str(agent), str(session)
+
+
 class Erased:
-    """Who and what was erased and must not come back."""
+    """Who and what was erased and must not come back: a person, a session (of all agents, or of one), a message."""
 
     def __init__(self, store: InteractionStore, keys: Keys) -> None:
         self.keys = keys
-        self.hashes = {row["subject_hash"] for row in store.rows("tombstones")}
+        rows = store.rows("tombstones")
+        self.hashes = {row["subject_hash"] for row in rows}
+        self.kinds = {row["kind"] for row in rows}
 
     def subject(self, kind: str, value: str) -> str:
         """Return the keyed hash under which an erased subject is known."""
         return self.keys.erased(kind, value)
 
     def without(self, messages: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """Return the messages of nobody erased, and how many were left out."""
+        """Return the messages of nobody erased, and how many were left out.
+
+        What an agent said is not that of a person who has the same name.
+        """
         if not self.hashes or messages.is_empty():
             return messages, 0
-        gone = pl.lit(value=False)
+        person = pl.when(pl.col("role") != "agent").then("speaker_id")
+        frame = messages.with_columns(_person=person, _row=pl.int_range(pl.len()))
+        gone: set[int] = set()
         for kind, columns in (
-            ("user", ("user_id", "speaker_id")),
-            ("session", ("session_id",)),
-            ("message", ("message_id",)),
+            ("user", ["user_id"]),
+            ("user", ["_person"]),
+            ("session", ["session_id"]),
+            ("conversation", ["agent_id", "session_id"]),
+            ("message", ["message_id"]),
         ):
-            for column in columns:
-                values = [
-                    value
-                    for value in messages[column].drop_nulls().unique()
-                    if self.subject(kind, value) in self.hashes
-                ]
-                gone = gone | pl.col(column).is_in(values).fill_null(value=False)
-        kept = messages.filter(~gone)
+            if kind not in self.kinds:
+                continue
+            known = frame.select(columns).unique().drop_nulls()
+            named = [conversation(*row) if len(row) > 1 else row[0] for row in known.rows()]
+            erased = known.filter(pl.Series([self.subject(kind, one) in self.hashes for one in named], dtype=pl.Boolean))
+            gone.update(frame.join(erased, on=columns, how="semi")["_row"])
+        kept = messages.filter(~pl.int_range(pl.len()).is_in(sorted(gone)))
         return kept, messages.height - kept.height

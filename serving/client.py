@@ -16,8 +16,10 @@ from plugins.lexicon import language_of
 from plugins.persona import system_prompt
 from records.errors import MemoryAssetsError, PluginError
 from records.memory import FactEmbeddings
+from records.names import as_id
 from resources.settings import Settings, load_settings
 from serving.access import Access
+from serving.capture import conversation
 from serving.context import (
     Context,
     Conversation,
@@ -93,7 +95,7 @@ class MemoryClient(Capturing):
     @cached_property
     def worlds(self) -> Worlds:
         """Return affinity, moods, personas and what agents share."""
-        return Worlds(self.store, self.settings.personas_dir, self._owner_of)
+        return Worlds(self.store, self.settings.personas_dir, self._owner_of, self.agent_id)
 
     def share(self, episode: str, *, by: str, with_agent: str, world: str | None = None) -> bool:
         """Let another agent recall an episode of this one; return whether it was new.
@@ -154,8 +156,8 @@ class MemoryClient(Capturing):
         if any(moment is not None and moment.tzinfo is None for moment in (since, until, now)):
             raise MemoryAssetsError("since, until and now need a time zone, e.g. datetime.now(UTC)")
         asked = self.asked(agent, user, session=session, world=world)
-        names = self._names(asked.scope.agent_id, participants)
-        filters = Filters(since, until, asked.session, names, min_importance)
+        speakers = self._speakers(asked.scope.agent_id, participants)
+        filters = Filters(since, until, asked.session, speakers, min_importance)
         answer = self.recaller.recall(
             question, asked.scope, k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
         )
@@ -175,16 +177,11 @@ class MemoryClient(Capturing):
     def _finder(self) -> ScopeFinder:
         return ScopeFinder(self.people)
 
-    def _names(self, agent: str, participants: Sequence[str] | None) -> list[str] | None:
-        """Return the names that speakers go by in an agent's memory, for their ids or names."""
+    def _speakers(self, agent: str, participants: Sequence[str] | None) -> frozenset[str] | None:
+        """Return the ids of speakers in an agent's memory, for their ids or names."""
         if participants is None:
             return None
-        table = self.store.meta.tables["speaker_names"]
-        with self.store.engine.connect() as connection:
-            query = sa.select(table.c.display_name).where(
-                table.c.agent_id == agent, table.c.speaker_id.in_(list(participants))
-            )
-            return [*participants, *connection.execute(query).scalars()]
+        return frozenset(found for name in participants for found in self.people.speakers(name, agent))
 
     def facts(
         self, *, agent: str, user: str | None = None, history: bool = False, world: str | None = None
@@ -196,7 +193,9 @@ class MemoryClient(Capturing):
         Columns: fact_id, subject, category, key, value, polarity, modality, status, valid_from, valid_to, confidence, mentions,
         quote, source_message_ids.
         """
-        scope = self.asked(agent, user, world=world).scope
+        return self._facts(self.asked(agent, user, world=world).scope, history=history)
+
+    def _facts(self, scope: Scope, *, history: bool = False) -> pl.DataFrame:
         found = self._all_facts(scope)
         if found.is_empty():
             return found
@@ -231,11 +230,11 @@ class MemoryClient(Capturing):
         from concurrent.futures import ThreadPoolExecutor
 
         asked = self.asked(agent, user, session=session, world=world)
-        scope, session, (agent, user) = asked.scope, asked.session, (asked.scope.agent_id, asked.scope.user_id)
+        scope, session = asked.scope, asked.session
         with ThreadPoolExecutor(3) as pool:
-            newest = pool.submit(self.recent, agent=agent, user=user, session=session)
-            state = pool.submit(self.worlds.state, agent, user, session)
-            recalled = self.recall(message, agent=agent, user=user, k=20, kinds=("message", "episode"), now=now)
+            newest = pool.submit(self._recent, scope, session)
+            state = pool.submit(self.worlds.state, scope.agent_id, scope.user_id, session)
+            recalled = self.recaller.recall(message, scope, k=20, kinds=("message", "episode"), now=now)
             known = self._all_facts(scope).filter(pl.col("status") == "current")
             facts = without_sources(known, recalled.withdrawn).head(40)
             recent, (mood, affinity) = newest.result(), state.result()
@@ -261,21 +260,25 @@ class MemoryClient(Capturing):
             mood=mood,
             affinity=affinity,
             now=now,
-            notes=[*asked.unknown, *recalled.notes],
+            notes=[*asked.unknown, *self._notes, *recalled.notes],
             count=count_tokens,
         )
 
     def recent(
-        self, *, agent: str, user: str | None = None, session: str | None = None, limit: int = 6
+        self,
+        *,
+        agent: str,
+        user: str | None = None,
+        session: str | None = None,
+        limit: int = 6,
+        world: str | None = None,
     ) -> pl.DataFrame:
         """Return the newest messages of a scope, oldest of them first: message_id, speaker_name, text, occurred_at, turn."""
-        asked = self.asked(agent, user, session=session)
-        scope = asked.scope
-        wanted = [
-            ("m.agent_id = ?", scope.agent_id),
-            ("m.user_id = ?", scope.user_id),
-            ("m.session_id = ?", asked.session),
-        ]
+        asked = self.asked(agent, user, session=session, world=world)
+        return self._recent(asked.scope, asked.session, limit)
+
+    def _recent(self, scope: Scope, session: str | None, limit: int = 6) -> pl.DataFrame:
+        wanted = [("m.agent_id = ?", scope.agent_id), ("m.user_id = ?", scope.user_id), ("m.session_id = ?", session)]
         given = [(clause, value) for clause, value in wanted if value is not None]
         where = " AND ".join(clause for clause, _ in given)
         return recent_messages(self.store, where, [value for _, value in given], limit)
@@ -296,29 +299,57 @@ class MemoryClient(Capturing):
         return {
             "messages": int(messages),
             "unsynced": int(unsynced),
-            "facts": self.facts(agent=agent, user=user).height,
+            "facts": self._facts(scope).height,
             "vectors": int(lance.count_rows(scope.where())) if lance is not None else 0,
         }
 
     # -- forgetting and tracing -----------------------------------------------------------------------------------
 
-    def forget(self, *, user: str | None = None, session: str | None = None, message: str | None = None) -> Forgotten:
+    def forget(
+        self,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        message: str | None = None,
+        agent: str | None = None,
+        world: str | None = None,
+    ) -> Forgotten:
         """Forget a user, a session or a message everywhere; return what was removed and what must be made again.
 
         The command ``memory forget`` also makes that again, and runs the leak test.
 
+        Args:
+            user: Its exact id; what this person said to every agent is forgotten.
+            agent: Whose session, where several agents use one id for a conversation; None: all of that id.
+
         Raises:
-            MemoryAssetsError: not exactly one subject is named.
+            MemoryAssetsError: not exactly one subject is named, or an agent without session.
         """
+        return Erasure(self).forget(*self.subject(user=user, session=session, message=message, agent=agent, world=world))
+
+    def subject(
+        self,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        message: str | None = None,
+        agent: str | None = None,
+        world: str | None = None,
+    ) -> tuple[str, str]:
+        """Return kind and value of what is to be forgotten, as `Erasure` takes it; see `forget`."""
         named = [
-            (kind, value)
+            (kind, as_id(value))
             for kind, value in (("user", user), ("session", session), ("message", message))
             if value is not None
         ]
-        if len(named) != 1:
+        if len(named) != 1 or not named[0][1]:
             raise MemoryAssetsError("name exactly one of user, session, message to forget")
+        if agent is None:
+            return named[0]
         kind, value = named[0]
-        return Erasure(self).forget(kind, value)
+        if kind != "session":
+            raise MemoryAssetsError("a user is forgotten by every agent: name an agent with a session only")
+        return "conversation", conversation(self.agent_id(agent, world), value)
 
     def unfinished_erasures(self) -> list[tuple[str, str]]:
         """Return kind and subject of the erasures that were begun and not finished."""

@@ -1,5 +1,8 @@
 """Forgetting: a user, a session or a message leaves the store, the lake, the vectors, the datasets and the analytics for good.
 
+A user is forgotten by every agent; an agent of the same name is somebody else. A session is that of every agent that uses its id, a
+conversation (see `serving.capture.conversation`) that of one.
+
 What is to be erased is written down before the first row goes, so that an erasure that was killed goes on where it was. What was
 made of other people's part in the same sessions goes with it, and is made again by the next run of those weeks.
 """
@@ -16,13 +19,14 @@ import sqlalchemy as sa
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
+from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
 from resources.scrub import empty_journal, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
 from resources.training_files import adapters_of, datasets_of
 from resources.vector_erasure import erase
-from serving.capture import Erased
+from serving.capture import Erased, of_conversation
 from serving.leaks import Leaks, needles_of, search, without_shared
 from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again
 from serving.trace import LAKE_TABLES
@@ -94,7 +98,7 @@ class Erasure:
         done.count("analytics", self._from_analytics())
         self._from_store(kind, value, work.messages, done)
         self._from_use(work)
-        self._from_rejects(work, done)
+        self._from_rejects(self.names(kind, value)[0], done)
         scrub_store(self.store)
         # What the anonymizer remembers says where names stood in a text, and nothing of the text.
         reader = self.of.plugin("anonymizer").fingerprint
@@ -115,11 +119,16 @@ class Erasure:
     def needles(self, kind: str, value: str) -> list[str]:
         """Return what the leak test is to look for: asked for before the erasure, kept in memory only."""
         messages = self._messages(kind, value)
-        names: list[str] = [value]
+        names = self.names(kind, value)
         if kind == "user":
             names += [str(row["display_name"]) for row in self.store.rows("speaker_names", speaker_id=value)]
             names += messages.filter(pl.col("user_id") == value)["session_id"].unique().to_list()
         return needles_of(messages["text"].to_list(), names)
+
+    @staticmethod
+    def names(kind: str, value: str) -> list[str]:
+        """Return the id by which a subject is called."""
+        return [of_conversation(value)[1] if kind == "conversation" else value]
 
     def verify(self, done: Forgotten, needles: Sequence[str], pending: list[str]) -> Leaks:
         """Search everything for what was erased, and write the result into the receipt."""
@@ -133,13 +142,14 @@ class Erasure:
 
     def _messages(self, kind: str, value: str) -> pl.DataFrame:
         where = {
-            "user": "user_id = ? OR speaker_id = ?",
+            "user": "user_id = ? OR (speaker_id = ? AND role <> 'agent')",
             "session": "session_id = ?",
+            "conversation": "agent_id = ? AND session_id = ?",
             "message": "message_id = ?",
         }[kind]
+        values = of_conversation(value) if kind == "conversation" else [value] * where.count("?")
         return self.store.frame(
-            f"SELECT message_id, session_id, user_id, week, text FROM messages WHERE {where}",
-            [value] * where.count("?"),
+            f"SELECT message_id, agent_id, session_id, user_id, week, text FROM messages WHERE {where}", list(values)
         ).cast(pl.String)
 
     def _work(self, kind: str, value: str) -> Work:
@@ -166,7 +176,7 @@ class Erasure:
                 if asset != "raw_interactions":
                     work.derived.setdefault(asset, []).extend(touched[key].to_list())
                 if asset.endswith("_dataset"):
-                    work.personas.append(partition.partition("|")[0])
+                    work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
         work.remembered = sorted({text_hash(text) for text in texts})
         work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"])
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
@@ -182,17 +192,14 @@ class Erasure:
         return [name for name in there if name in weeks] if LAKE_TABLES[asset] in weekly else there
 
     def _beside(self, rows: pl.DataFrame) -> list[str]:
-        """Return the other messages of the same sessions and weeks."""
-        found: list[str] = []
-        weeks = set(rows["week"].to_list())
-        for batch in chunks(rows["session_id"].unique().sort().to_list()):
+        """Return the other messages of the same agents' sessions and weeks."""
+        talks = rows.select("agent_id", "session_id").unique()
+        weeks, found = rows["week"].unique().to_list(), []
+        for batch in chunks(talks["session_id"].unique().sort().to_list()):
             marks = ", ".join("?" * len(batch))
-            found += (
-                self.store.frame(f"SELECT message_id, week FROM messages WHERE session_id IN ({marks})", list(batch))
-                .cast(pl.String)
-                .filter(pl.col("week").is_in(list(weeks)))["message_id"]
-                .to_list()
-            )
+            query = f"SELECT message_id, agent_id, session_id, week FROM messages WHERE session_id IN ({marks})"
+            same = self.store.frame(query, list(batch)).cast(pl.String).filter(pl.col("week").is_in(weeks))
+            found += same.join(talks, on=["agent_id", "session_id"], how="semi")["message_id"].to_list()
         return sorted(set(found) - set(rows["message_id"].to_list()))
 
     # -- where it is erased from ----------------------------------------------------------------------------------
@@ -252,18 +259,29 @@ class Erasure:
             for batch in chunks(ids):
                 connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
                 done.count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)
-            if kind == "session":
-                moods = tables["moods"]
-                connection.execute(sa.delete(moods).where(moods.c.session_id == value))
-                connection.execute(sa.delete(sessions).where(sessions.c.session_id == value))
+            moods, names = tables["moods"], tables["speaker_names"]
+            if kind in ("session", "conversation"):
+                agent, session = of_conversation(value) if kind == "conversation" else (None, value)
+                for table in (moods, sessions):
+                    whose = [table.c.session_id == session] + ([table.c.agent_id == agent] if agent is not None else [])
+                    connection.execute(sa.delete(table).where(*whose))
             if kind == "user":
-                speakers, affinity, moods = tables["speakers"], tables["affinity"], tables["moods"]
-                mine = sa.select(sessions.c.agent_id, sessions.c.session_id).where(sessions.c.user_id == value)
-                connection.execute(sa.delete(moods).where(sa.tuple_(moods.c.agent_id, moods.c.session_id).in_(mine)))
+                speakers, affinity = tables["speakers"], tables["affinity"]
+                theirs = sa.select(sessions.c.agent_id, sessions.c.session_id).where(sessions.c.user_id == value)
+                connection.execute(sa.delete(moods).where(sa.tuple_(moods.c.agent_id, moods.c.session_id).in_(theirs)))
                 connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
+                # A session in which others have said something stays theirs.
+                same = sa.and_(m.c.agent_id == sessions.c.agent_id, m.c.session_id == sessions.c.session_id)
+                left = sa.select(sa.func.min(m.c.user_id)).where(same).scalar_subquery()
+                shared = sa.update(sessions).where(sessions.c.user_id == value, sa.exists().where(same))
+                connection.execute(shared.values(user_id=left, metadata=None))
                 connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
-                for table in (speakers, tables["speaker_names"]):
-                    connection.execute(sa.delete(table).where(table.c.speaker_id == value))
+                # An agent may have the name of a person: what it is called, and what is known of it, is its own.
+                spoke = sa.select(m.c.agent_id).where(m.c.speaker_id == value)
+                connection.execute(sa.delete(names).where(names.c.speaker_id == value, names.c.agent_id.not_in(spoke)))
+                own = sa.update(speakers) if connection.execute(spoke.limit(1)).first() else sa.delete(speakers)
+                own = own.values(kind="agent", opt_out_training=False) if isinstance(own, sa.Update) else own
+                connection.execute(own.where(speakers.c.speaker_id == value))
 
     def _from_use(self, work: Work) -> None:
         """Drop what is known of how often the memories were recalled, and with whom they were shared."""
@@ -274,13 +292,13 @@ class Erasure:
                 for batch in chunks(memories):
                     connection.execute(sa.delete(table).where(table.c.memory_id.in_(batch)))
 
-    def _from_rejects(self, work: Work, done: Forgotten) -> None:
+    def _from_rejects(self, name: str, done: Forgotten) -> None:
         """Drop kept rejects that name the subject: a line that could not be read was still somebody's."""
         rejects = self.store.frame("SELECT reject_id, raw, file FROM rejects").cast(pl.String)
-        if rejects.is_empty() or len(work.value) < 2:
+        if rejects.is_empty() or len(name) < 2:
             return
         named = rejects.filter(
-            pl.concat_str("raw", "file", separator="\n", ignore_nulls=True).str.contains(work.value, literal=True)
+            pl.concat_str("raw", "file", separator="\n", ignore_nulls=True).str.contains(name, literal=True)
         )["reject_id"].to_list()
         table = self.store.meta.tables["rejects"]
         with self.store.writer.begin() as connection:

@@ -10,7 +10,7 @@ from plugins.contracts import SourceOptions
 from plugins.sources.normalise import Normaliser
 from records.errors import MemoryAssetsError, StoreError
 from records.ids import content_id
-from records.names import in_world, same_name
+from records.names import as_id, in_world, same_name, world_and_name
 from resources.people import People
 from resources.sync import SyncState
 from resources.training_files import opted_out_messages
@@ -32,16 +32,17 @@ class Capturing(Installation):
 
     def agent_id(self, agent: str, world: str | None = None) -> str:
         """Return the id of an agent: the known one that has this name, whatever case or accents, else the name itself."""
-        names: dict[tuple[str, str | None], str] = self.__dict__.setdefault("_agents", {})
-        known = names.get((agent, world))
-        if known is None:
-            found = self.people.agent(agent, world)
-            if found is None:
-                return in_world(agent.strip(), world) if world is not None else agent.strip()
+        names: set[str] = self.__dict__.setdefault("_agents", set())
+        world = as_id(world) if world is not None else None
+        named = in_world(agent, world) if world else as_id(agent)
+        if named in names:
+            return named
+        found = self.people.agent(agent, world)
+        if found == named:  # one that is only alike is looked up each time: another may come that is called exactly so
             if len(names) >= AGENTS_HELD:
                 names.clear()
-            known = names[agent, world] = found
-        return known
+            names.add(named)
+        return found or (in_world(agent, self.people.world(world)) if world else named)
 
     def start_session(
         self,
@@ -57,14 +58,15 @@ class Capturing(Installation):
         from resources.store import as_json
 
         now, agent = datetime.now(UTC), self.agent_id(agent, world)
-        session = session or content_id("s", agent, user, now.isoformat())
+        user = as_id(user) or None if user is not None else None
+        session = as_id(session or "") or content_id("s", agent, user, now.isoformat())
         self.store.insert_once(
             "sessions",
             [
                 {
                     "session_id": session,
                     "agent_id": agent,
-                    "world_id": world,
+                    "world_id": world_and_name(agent)[0],
                     "user_id": user,
                     "opt_out_training": opt_out_training,
                     "started_at": now,
@@ -75,14 +77,21 @@ class Capturing(Installation):
             ],
         )
         if opt_out_training:
-            self.store.set_opt_out(session_id=session)
+            self.store.set_opt_out(session_id=session, agent_id=agent)
         return session
 
-    def end_session(self, session: str) -> None:
-        """Note that a conversation is over."""
+    def end_session(self, session: str, *, agent: str | None = None, world: str | None = None) -> None:
+        """Note that a conversation is over.
+
+        Args:
+            agent: Whose, where several agents use one id for a conversation; None: all of that id.
+        """
         table = self.store.meta.tables["sessions"]
+        over = [table.c.session_id == as_id(session)]
+        if agent is not None:
+            over.append(table.c.agent_id == self.agent_id(agent, world))
         with self.store.writer.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.session_id == session).values(ended_at=datetime.now(UTC)))
+            connection.execute(sa.update(table).where(*over).values(ended_at=datetime.now(UTC)))
 
     def remember(
         self,
@@ -196,6 +205,7 @@ class Capturing(Installation):
             if row["role"] == "agent" and same_name(row["speaker_id"], row["agent_id"]):
                 row["speaker_id"] = None  # the agent itself, under the id that it has
             row["agent_id"] = self.agent_id(row["agent_id"], row["world_id"])
+            row["world_id"] = world_and_name(row["agent_id"])[0]
             moment = row.get("occurred_at") or now
             row["occurred_at"] = moment.astimezone(UTC) if moment.tzinfo is None else moment
             row["group"] = row["user_id"] is None
@@ -269,13 +279,37 @@ class Capturing(Installation):
         SyncState(self.store).reopen(rows[0]["week"])
         return feedback_id
 
-    def opt_out(self, *, user: str | None = None, session: str | None = None, value: bool = True) -> int:
+    def opt_out(
+        self,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        agent: str | None = None,
+        world: str | None = None,
+        value: bool = True,
+    ) -> int:
         """Set the training opt-out of a user or a session; datasets and training respect it from now on.
 
         A user may opt out before the first message. Adapters that were trained on what they said are quarantined and taken away from
         where servers find them; see `trace`.
+
+        Args:
+            agent: Whose session, where several agents use one id for a conversation; None: all of that id. A user opts out
+                with every agent.
+
+        Raises:
+            MemoryAssetsError: not exactly one of user and session is named, or an agent without session.
         """
-        changed = self.store.set_opt_out(speaker_id=user, session_id=session, value=value)
+        if (not user) == (not session):
+            raise MemoryAssetsError("name exactly one of user, session to opt out")
+        if agent is not None and not session:
+            raise MemoryAssetsError("a user opts out with every agent: name an agent with a session only")
+        changed = self.store.set_opt_out(
+            speaker_id=as_id(user) if user else None,
+            session_id=as_id(session) if session else None,
+            agent_id=None if agent is None else self.agent_id(agent, world),
+            value=value,
+        )
         if changed and value:
             quarantine(self, opted_out_messages(self.store))
         return changed

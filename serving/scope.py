@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from records.errors import StoreError
-from records.names import in_world, nearest
+from records.names import as_id, in_world, nearest
 from resources.people import People
 from resources.vectors import quoted
 
@@ -57,7 +57,11 @@ class Asked:
 
 
 class ScopeFinder:
-    """Finds scopes by names; what was found is kept, what was not is looked up again: it may be there a second later."""
+    """Finds scopes by names.
+
+    Who was found under the exact id is kept. A name that is only alike is looked up each time: somebody else may have come who is
+    called exactly so, or who is alike, too.
+    """
 
     def __init__(self, people: People) -> None:
         self.people = people
@@ -66,26 +70,29 @@ class ScopeFinder:
     def find(self, agent: str, user: str | None, *, session: str | None = None, world: str | None = None) -> Asked:
         """Return the scope; a name that nobody has is taken as it is, so that nothing is found under it, and said."""
         people, unknown = self.people, []
-        agent_id = self._known(("agent", agent, world), lambda: people.agent(agent, world))
+        named, world = as_id(agent), (as_id(world) or None) if world is not None else None
+        named = in_world(named, world) if world is not None else named
+        agent_id = self._known(("agent", named), named, lambda: people.agent(agent, world))
         if agent_id is None:
             unknown.append(f"there is no agent {agent!r}{_hint(agent, people.agents())}")
-            named = agent.strip()
-            agent_id = in_world(named, world) if world is not None else named
+            agent_id = named
         user_id = session_id = None
         if user is not None:
-            user_id = self._known(("user", user, agent_id), lambda: people.user(user, agent_id))
+            called = as_id(user)
+            user_id = self._known(("user", called, agent_id), called, lambda: people.user(called, agent_id))
             if user_id is None:
-                user_id = user.strip()
+                user_id = called
                 if not unknown:
                     unknown.append(f"{agent_id} knows no user {user!r}{_hint(user, people.users(agent_id))}")
         if session is not None:
-            session_id = self._known(("session", session, agent_id), lambda: people.session(session, agent_id))
-            session_id = session_id or session.strip()
+            called = as_id(session)
+            session_id = self._known(("session", called, agent_id), called, lambda: people.session(called, agent_id))
+            session_id = session_id or called
         return Asked(Scope(agent_id, user_id, world), session_id, unknown)
 
-    def _known(self, key: tuple[str | None, ...], look: Callable[[], str | None]) -> str | None:
+    def _known(self, key: tuple[str | None, ...], exact: str, look: Callable[[], str | None]) -> str | None:
         found = self._held.get(key) or look()
-        if found is not None:
+        if found is not None and found == exact:
             self._held[key] = found
             while len(self._held) > HELD:
                 self._held.popitem(last=False)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from plugins.persona_template import DEFAULT_LEVELS, PersonaTemplate, affinity_change, load_persona
 from records.errors import StoreError
+from records.names import as_id, file_name, in_world
 from resources.store import InteractionStore
 
 MOOD_HALF_LIFE_MINUTES = 30.0
@@ -33,22 +33,28 @@ MOODS = {
 
 
 class Worlds:
-    """Affinity, moods, personas and shared memories of one installation."""
+    """Affinity, moods, personas and shared memories of one installation.
+
+    An agent is named as everywhere: by its id or name, and ``world`` where it lives in one. Of users and sessions the id counts.
+    """
 
     def __init__(
         self,
         store: InteractionStore,
         personas_dir: Path | None = None,
         owner_of: Callable[[str], str | None] | None = None,
+        agent_id: Callable[[str, str | None], str] | None = None,
     ) -> None:
         """Open them.
 
         Args:
             owner_of: Returns whose episode an id names, None when there is none; without it nothing can be shared.
+            agent_id: Returns the id of an agent by its name and world; default: the exact id.
         """
         self.store = store
         self.personas_dir = personas_dir
         self._owner_of = owner_of
+        self._agent_id = agent_id
         self._shared: dict[str, tuple[float, list[str]]] = {}
 
     @cached_property
@@ -56,12 +62,20 @@ class Worlds:
         tables = self.store.meta.tables
         return tables["affinity"], tables["moods"], tables["shared_memories"]
 
-    def persona(self, agent: str) -> PersonaTemplate | None:
+    def _agent(self, agent: str, world: str | None) -> str:
+        if self._agent_id is not None:
+            return self._agent_id(agent, world)
+        return in_world(agent, world) if world else as_id(agent)
+
+    def persona(self, agent: str, *, world: str | None = None) -> PersonaTemplate | None:
         """Return the agent's template, None if there is none.
 
         Raises:
             MemoryAssetsError: the file is no template.
         """
+        return self._persona(self._agent(agent, world))
+
+    def _persona(self, agent: str) -> PersonaTemplate | None:
         if self.personas_dir is None:
             return None
         path = self.personas_dir / f"{file_name(agent)}.json"
@@ -72,20 +86,26 @@ class Worlds:
 
     # -- affinity -------------------------------------------------------------------------------------------------
 
-    def affinity(self, user: str, agent: str) -> tuple[float, str]:
+    def affinity(self, user: str, agent: str, *, world: str | None = None) -> tuple[float, str]:
         """Return points (-100 to 100, 0 at first) and the name of the level."""
+        return self._affinity(as_id(user), self._agent(agent, world))
+
+    def _affinity(self, user: str, agent: str) -> tuple[float, str]:
         table, _, _ = self._tables
         with self.store.engine.connect() as connection:
             points = connection.execute(
                 sa.select(table.c.points).where(table.c.user_id == user, table.c.persona_id == agent)
             ).scalar()
         value = float(points or 0.0)
-        persona = self.persona(agent)
+        persona = self._persona(agent)
         return value, persona.level(value) if persona is not None else _level(value)
 
-    def add_affinity(self, user: str, agent: str, change: float, *, now: datetime | None = None) -> float:
+    def add_affinity(
+        self, user: str, agent: str, change: float, *, world: str | None = None, now: datetime | None = None
+    ) -> float:
         """Add points, within -100 and 100, in one statement that loses nothing when two happen at once; return the new points."""
         table, _, _ = self._tables
+        user, agent = as_id(user), self._agent(agent, world)
         least = sa.func.min if self.store.is_sqlite else sa.func.least
         most = sa.func.max if self.store.is_sqlite else sa.func.greatest
         moment = now or datetime.now(UTC)
@@ -97,25 +117,39 @@ class Worlds:
         )
         with self.store.writer.begin() as connection:
             connection.execute(statement)
-        return self.affinity(user, agent)[0]
+        return self._affinity(user, agent)[0]
 
     # -- mood -----------------------------------------------------------------------------------------------------
 
-    def mood(self, session: str, agent: str | None = None, *, now: datetime | None = None) -> tuple[str, float] | None:
+    def mood(
+        self, session: str, agent: str | None = None, *, world: str | None = None, now: datetime | None = None
+    ) -> tuple[str, float] | None:
         """Return the mood's name and what is left of its intensity, None when it has faded below 0.05.
 
         Args:
-            agent: Whose mood, where several agents use one id for a conversation; None: the one there is.
+            agent: Whose mood; None: of the one agent that has such a conversation, and no mood where there are several.
         """
+        return self._mood(as_id(session), None if agent is None else self._agent(agent, world), now)
+
+    def _mood(self, session: str, agent: str | None, now: datetime | None = None) -> tuple[str, float] | None:
         whose = {} if agent is None else {"agent_id": agent}
         rows = self.store.rows("moods", session_id=session, **whose)
-        if not rows:
+        if len(rows) != 1:
             return None
         minutes = max(0.0, ((now or datetime.now(UTC)) - rows[0]["started_at"]).total_seconds() / 60)
         left = float(rows[0]["intensity"]) * 2.0 ** (-minutes / MOOD_HALF_LIFE_MINUTES)
         return (str(rows[0]["name"]), round(left, 4)) if left >= 0.05 else None
 
-    def set_mood(self, session: str, agent: str, name: str, intensity: float, *, now: datetime | None = None) -> None:
+    def set_mood(
+        self,
+        session: str,
+        agent: str,
+        name: str,
+        intensity: float,
+        *,
+        world: str | None = None,
+        now: datetime | None = None,
+    ) -> None:
         """Set the mood of an agent in a conversation.
 
         Raises:
@@ -125,7 +159,8 @@ class Worlds:
             raise StoreError("a mood's intensity lies between 0 and 1")
         _, table, _ = self._tables
         values = {"name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
-        statement = self.store.upsert(table).values(agent_id=agent, session_id=session, **values)
+        whose = {"agent_id": self._agent(agent, world), "session_id": as_id(session)}
+        statement = self.store.upsert(table).values(**whose, **values)
         with self.store.writer.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["agent_id", "session_id"], set_=values))
 
@@ -139,22 +174,27 @@ class Worlds:
         valence: float,
         arousal: float,
         disclosed: bool = False,
+        world: str | None = None,
         now: datetime | None = None,
     ) -> tuple[float, tuple[str, float] | None]:
         """Update affinity and mood by rule after an exchange; return the points and the mood.
 
         A mood takes over when it is at least as strong as what is left of the one before.
         """
-        points = self.add_affinity(user, agent, affinity_change(valence, arousal, disclosed=disclosed), now=now)
-        before, name = self.mood(session, agent, now=now), MOODS.get(emotion)
+        change = affinity_change(valence, arousal, disclosed=disclosed)
+        points = self.add_affinity(user, agent, change, world=world, now=now)
+        before, name = self.mood(session, agent, world=world, now=now), MOODS.get(emotion)
         if name is not None and (before is None or name == before[0] or arousal >= before[1]):
-            self.set_mood(session, agent, name, min(1.0, max(0.0, arousal)), now=now)
-        return points, self.mood(session, agent, now=now)
+            self.set_mood(session, agent, name, min(1.0, max(0.0, arousal)), world=world, now=now)
+        return points, self.mood(session, agent, world=world, now=now)
 
-    def state(self, agent: str, user: str | None, session: str | None) -> tuple[str, str]:
+    def state(
+        self, agent: str, user: str | None, session: str | None, *, world: str | None = None
+    ) -> tuple[str, str]:
         """Return mood and closeness in words for a prompt, empty where there is nothing to say."""
-        mood = self.mood(session, agent) if session is not None else None
-        points, level = self.affinity(user, agent) if user is not None else (0.0, "")
+        agent = self._agent(agent, world)
+        mood = self._mood(as_id(session), agent) if session is not None else None
+        points, level = self._affinity(as_id(user), agent) if user is not None else (0.0, "")
         return (mood[0] if mood is not None else ""), (level if points else "")
 
     # -- what agents share ----------------------------------------------------------------------------------------
@@ -184,11 +224,6 @@ class Worlds:
             self._shared.clear()
         self._shared[agent] = (time.monotonic(), found)
         return found
-
-
-def file_name(agent: str) -> str:
-    """Return what an agent's file is called: its id, with what a path would take for a folder written as ``%2F``."""
-    return quote(agent, safe="") if any(c in agent for c in "/\\%\0") or agent in ("", ".", "..") else agent
 
 
 def _level(points: float) -> str:

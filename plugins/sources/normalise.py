@@ -12,9 +12,9 @@ import polars as pl
 
 from plugins.contracts import SourceOptions
 from plugins.sources.times import parse_time
-from records.ids import content_id
+from records.ids import ContentIds, content_id
 from records.interactions import ROLES
-from records.names import in_world, same_name
+from records.names import cleaned, in_world, same_name, world_and_name
 from records.store import Messages, Rejects, Sessions, SpeakerNames, Speakers
 from records.weeks import week_of
 
@@ -77,6 +77,9 @@ RAW_KEPT = 2_000
 LARGEST = 2**63 - 1
 """Largest whole number that the stores hold."""
 
+SPEAKERS_HELD = 4_096
+"""Speakers of sessions whose part of an id is kept."""
+
 SESSIONS_HELD = 100_000
 """Sessions whose last message is remembered while a source is read."""
 
@@ -115,10 +118,12 @@ class Normaliser:
         self.options = options
         self._known = known
         self._in_order = in_order
+        self._latest = options.now + CLOCK_SKEW
         self.source = source
         self.file = file
         self._seen: set[int] = set()
         self._repeated: dict[str, int] = {}
+        self._ids: dict[tuple[str, str, str], ContentIds] = {}
         self._last: dict[tuple[str, str, datetime | None], tuple[str, datetime]] = {}
 
     def frames(self, rows: Sequence[dict[str, Any]]) -> Normalised:
@@ -188,39 +193,37 @@ class Normaliser:
         Raises:
             ValueError: the row cannot be taken.
         """
-        options = self.options
-        text = as_text(row.get("text"))
+        options, get = self.options, row.get
+        text = as_text(get("text"))
         if text is None:
             raise ValueError("no text")
-        moment = parse_time(row.get("occurred_at"), options)
-        if moment > options.now + CLOCK_SKEW:
+        moment = parse_time(get("occurred_at"), options)
+        if moment > self._latest:
             raise ValueError(f"date in the future: {moment:%Y-%m-%d}")
         week = week_of(moment)
         if week < options.first_week:
             raise ValueError(f"before the first week {options.first_week} (setting first_week): {moment:%Y-%m-%d}")
-        role = _role(row.get("role"))
-        agent = as_text(row.get("agent_id")) or options.agent
-        if agent is None:
-            raise ValueError("no agent: name it with --agent")
-        # One agent, one id: how a row writes the name that was asked for is not asked for.
-        agent = options.agent if options.agent is not None and same_name(agent, options.agent) else agent
-        user, name = as_text(row.get("user_id")) or options.user, as_text(row.get("speaker_name"))
-        speaker = as_text(row.get("speaker_id")) or name
+        role = _role(get("role"))
+        agent = self._agent(as_text(get("agent_id")))
+        user, name = as_text(get("user_id")) or options.user, as_text(get("speaker_name"))
+        speaker = as_text(get("speaker_id")) or name
         if role is None:
             role = "agent" if same_name(speaker, agent) else "user"
-        if role == "agent" and (speaker is None or same_name(speaker, agent)):
+        if role == "agent" and (speaker is None or speaker == agent or same_name(speaker, agent)):
             speaker = agent
         speaker = speaker or user
         if speaker is None:
             raise ValueError("no speaker: the row has no speaker_id and no --user was given")
-        if user is None and role == "user" and not row.get("group"):
+        if user is None and role == "user" and not get("group"):
             user = speaker
-        world = as_text(row.get("world_id")) or options.world
+        world = as_text(get("world_id")) or options.world
+        if world is None and agent.startswith("world:"):
+            world = world_and_name(agent)[0]  # an id that says itself where its agent lives
         if world is not None:
             agent, speaker = in_world(agent, world), in_world(speaker, world) if role == "agent" else speaker
-        session_id = options.session or as_text(row.get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
-        turn, ref = _whole(row.get("turn")), as_text(row.get("source_ref"))
-        if ref is not None and row.get("is_id"):
+        session_id = options.session or as_text(get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
+        turn, ref, edited = _whole(get("turn")), as_text(get("source_ref")), get("edited_at")
+        if ref is not None and get("is_id"):
             message_id = content_id("m", agent, session_id, ref)
         else:
             message_id = self._id(agent, session_id, speaker, moment, text, ref if ref is not None else turn)
@@ -233,25 +236,43 @@ class Normaliser:
             "speaker_id": speaker,
             "role": role,
             "text": text,
-            "emotion": as_text(row.get("emotion")),
-            "importance": _share(row.get("importance")),
+            "emotion": as_text(get("emotion")),
+            "importance": _share(get("importance")),
             "turn": turn,
-            "follows": None if row.get("alone") else self._before(agent, session_id, message_id, moment),
-            "location": as_text(row.get("location")),
-            "participants": _names(row.get("participants")),
-            "model_version": as_text(row.get("model_version")),
-            "metadata": _metadata(row.get("metadata"), options),
+            "follows": None if get("alone") else self._before(agent, session_id, message_id, moment),
+            "location": as_text(get("location")),
+            "participants": _names(get("participants")),
+            "model_version": as_text(get("model_version")),
+            "metadata": _metadata(get("metadata"), options),
             "occurred_at": moment,
-            "edited_at": None if row.get("edited_at") in (None, "") else parse_time(row["edited_at"], options),
+            "edited_at": None if edited is None or edited == "" else parse_time(edited, options),
             "week": week,
             "source": self.source,
             "source_ref": ref,
         }
-        return message, name, _flag(row.get("opt_out_training")) or options.opt_out
+        return message, name, _flag(get("opt_out_training")) or options.opt_out
+
+    def _agent(self, named: str | None) -> str:
+        """Return the agent's id: how a row writes the name that was asked for is not asked for.
+
+        Raises:
+            ValueError: neither the row nor the options name one.
+        """
+        wanted = self.options.agent
+        if named is None or named == wanted:
+            if wanted is None:
+                raise ValueError("no agent: name it with --agent")
+            return wanted
+        return wanted if wanted is not None and same_name(named, wanted) else named
 
     def _id(self, agent: str, session: str, speaker: str, moment: datetime, text: str, own: str | int | None) -> str:
         """Return the message's id; the second of equal rows has another than the first."""
-        message_id = content_id("m", agent, session, speaker, moment.isoformat(), text, own)
+        ids = self._ids.get((agent, session, speaker))
+        if ids is None:
+            if len(self._ids) >= SPEAKERS_HELD:
+                self._ids.clear()
+            ids = self._ids[agent, session, speaker] = ContentIds("m", agent, session, speaker)
+        message_id = ids.of(moment.isoformat(), text, own)
         short = int(message_id[2:18], 16)  # a set of these takes a third of the memory of one of ids
         if short not in self._seen:
             self._seen.add(short)
@@ -296,19 +317,6 @@ def reject(source: str, file: str, line: int, reason: str, raw: Any) -> dict[str
     }
 
 
-def cleaned(text: str) -> str:
-    """Return a text that every store takes: without zeros, lone surrogates replaced by U+FFFD."""
-    if "\x00" in text:
-        text = text.replace("\x00", "")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def as_text(value: Any) -> str | None:
     """Return a value as text without spaces around it, None for nothing; a list or an object is no text.
 
@@ -334,7 +342,8 @@ def _line(row: dict[str, Any]) -> int:
 def _role(value: Any) -> str | None:
     if value is None or value == "":
         return None
-    role = ROLE_NAMES.get(str(value).strip().lower())
+    role = ROLE_NAMES.get(value) if isinstance(value, str) else None
+    role = role or ROLE_NAMES.get(str(value).strip().lower())
     if role is None:
         raise ValueError(f"unknown role; known are {', '.join(ROLES)}")
     return role
@@ -365,7 +374,9 @@ def _share(value: Any) -> float | None:
 
 
 def _flag(value: Any) -> bool:
-    return value is True or (value is not None and str(value).strip().lower() in ("1", "true", "yes", "t"))
+    return value is True or (
+        value is not None and value is not False and str(value).strip().lower() in ("1", "true", "yes", "t")
+    )
 
 
 def _names(value: Any) -> str | None:
@@ -384,7 +395,7 @@ def _names(value: Any) -> str | None:
 
 def _metadata(value: Any, options: SourceOptions) -> str | None:
     """Return free metadata as JSON; what was given for all stands under what the row says."""
-    if value in (None, "", {}) and not options.metadata:
+    if not value and not options.metadata:
         return None
     if isinstance(value, str) and not options.metadata:
         return cleaned(value)

@@ -15,7 +15,7 @@ from plugins.sources.reading import lines_of
 from plugins.sources.times import Clock
 from plugins.sources.whatsapp_chats import Known, known
 from plugins.sources.whatsapp_entries import Chat, Entry
-from plugins.sources.whatsapp_headers import FIRST_YEAR, Header, day_of, header
+from plugins.sources.whatsapp_headers import FIRST_YEAR, LAST_YEAR, Header, day_of, header
 from plugins.sources.whatsapp_said import NOTICE, Reader
 from plugins.sources.whatsapp_survey import Survey, survey
 from plugins.sources.whatsapp_words import words
@@ -98,7 +98,7 @@ class WhatsApp(Source):
         rows = Rows(found, who, options)
         batch = SourceBatch(notes=notes)
         chat = Chat(found.styles, found.names)
-        for entry in chat.entries(lines(), settled=found.irregular):
+        for entry in chat.entries(lines(), settled=found.settled):
             row, reason = rows.row(entry)
             if row is not None:
                 batch.rows.append(row)
@@ -126,9 +126,9 @@ class Rows:
         self.reader = found.names.reader
         self.who = who
         self.clock = Clock(options)
-        self._day: date | None = None
-        self._offset: timedelta | None = None
         self._offsets: dict[date, timedelta | None] = {}
+        self._midnight = self._next = datetime.min
+        self._start: datetime | None = None
         self._session = ""
 
     def row(self, entry: Entry) -> tuple[dict[str, Any] | None, str | None]:
@@ -141,14 +141,10 @@ class Rows:
         at, who = entry.at, self.who
         if at is None:
             return None, "a date that does not exist"
-        day = at.date()
-        if day != self._day:
-            self._day, self._session = day, f"whatsapp/{who.chat}/{day:%Y-%m-%d}"
-            if day not in self._offsets:
-                self._offsets[day] = _offset(day, self.clock.zone)
-            self._offset = self._offsets[day]
+        if not self._midnight <= at < self._next:
+            self._begin(at.date())
         try:
-            moment = self.clock.utc(at) if self._offset is None else at.replace(tzinfo=UTC) - self._offset
+            moment = self.clock.utc(at) if self._start is None else self._start + (at - self._midnight)
         except (ValueError, OverflowError):
             return None, "a date that does not exist"
         is_agent = entry.name in who.written
@@ -169,6 +165,16 @@ class Rows:
             row["metadata"] = metadata
         return row, None
 
+    def _begin(self, day: date) -> None:
+        """Note what all messages of a day have in common: their session, and when the day starts in UTC."""
+        self._session = f"whatsapp/{self.who.chat}/{day:%Y-%m-%d}"
+        self._midnight = datetime(day.year, day.month, day.day)
+        self._next = self._midnight + timedelta(days=1)
+        if day not in self._offsets:
+            self._offsets[day] = _offset(day, self.clock.zone)
+        offset = self._offsets[day]
+        self._start = None if offset is None else self._midnight.replace(tzinfo=UTC) - offset
+
 
 def _offset(day: date, zone: tzinfo) -> timedelta | None:
     """Return the offset of a zone on a day, None where it changes around it, so that the order of messages matters."""
@@ -186,7 +192,8 @@ def _offset(day: date, zone: tzinfo) -> timedelta | None:
 
 def _is_plausible(found: Header) -> bool:
     return any(
-        (day := day_of(found.date, order)) is not None and day.year >= FIRST_YEAR for order in ("dmy", "mdy", "ymd")
+        (day := day_of(found.date, order)) is not None and FIRST_YEAR <= day.year < LAST_YEAR
+        for order in ("dmy", "mdy", "ymd")
     )
 
 
@@ -210,4 +217,4 @@ def _about_dates(found: Survey, file: str) -> Iterator[str]:
             f"import it with --{other}-first if that is wrong"
         )
     elif order.forced:
-        yield f"{file}: many of its dates do not exist with the {first} first; import it with --{other}-first if that is wrong"
+        yield f"{file}: its dates fit better with the {other} first; import it with --{other}-first if that is meant"

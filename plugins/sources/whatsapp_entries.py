@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from plugins.sources.whatsapp_headers import Shape, day_of, half_of_day, hour_of, pattern_of
+from plugins.sources.whatsapp_headers import FIRST_YEAR, LAST_YEAR, Shape, day_of, half_of_day, hour_of, pattern_of
 from plugins.sources.whatsapp_order import Order, Written, fits
 from plugins.sources.whatsapp_said import Reader, name_of
 
-FAR = timedelta(days=7)
+FAR = timedelta(days=3)
 """From here on a message lies far from its neighbours; less is a phone that was offline."""
 FAR_FOR_A_STRANGER = timedelta(days=1)
 """The same for somebody who was not heard before."""
@@ -52,7 +52,8 @@ class Style:
         if written not in self.days:
             if len(self.days) > 10_000:
                 self.days.clear()
-            self.days[written] = day_of(written, self.order.order)
+            day = day_of(written, self.order.order)
+            self.days[written] = day if day is not None and FIRST_YEAR <= day.year < LAST_YEAR else None
         return self.days[written]
 
     def time(self, clock: str, found: re.Match[str]) -> tuple[int, int, int] | None:

@@ -19,7 +19,7 @@ NUMBERS = rf"(\d{{1,4}}){M}{SEPARATOR}{M}(\d{{1,2}}){M}{SECOND_SEPARATOR}{M}(R?\
 TIME = rf"(\d{{1,2}})([:.٫]|\s?h\s?){M}(\d{{2}})(?:[:.٫]{M}(\d{{2}}))?"
 BETWEEN = r"([^\d\[\]\n:]{1,24}?)"
 BESIDE = r"([^\d\[\]\n:]{0,20}?)"
-START = rf"^{M}(\[)?{M}"
+START = rf"^{M}(?:(\[){M})?"
 ENDED_BY = r"(?:\s|$|(?<=\]))"
 END = rf"((?(1)\]|(?:\s[-–—]|:))){ENDED_BY}"
 ENDED = rf"{BESIDE}{END}"
@@ -29,9 +29,9 @@ TIME_FIRST = re.compile(START + TIME + BETWEEN + NUMBERS + ENDED)
 MONTH = r"([^\W\d_]{3,12})"
 DAY_NAMED = re.compile(rf"{START}(\d{{1,2}})(?:\.|º)?\s(?:de\s)?{MONTH}\.?,?\s(?:de\s)?(\d{{4}}){BETWEEN}{TIME}{ENDED}")
 MONTH_NAMED = re.compile(rf"{START}{MONTH}\.?\s(\d{{1,2}}),?\s(\d{{4}}){BETWEEN}{TIME}{ENDED}")
-MAY_START = re.compile(rf"{M}\[?{M}\d")
-FIRST_YEAR = 2009
-"""WhatsApp's first year."""
+MAY_START = re.compile(rf"{M}(?:\[{M})?\d")
+FIRST_YEAR, LAST_YEAR = 2009, 2100
+"""WhatsApp's first year, and one that no message is of."""
 JALALI = (1380, 1430)
 """Years of the Persian calendar that can be meant; 1403 began on 20 March 2024."""
 BUDDHIST = (2500, 2600)
@@ -90,14 +90,13 @@ def half_of_day(before: str, after: str) -> str | None:
 
 def header(line: str) -> Header | None:
     """Return the header that a line begins with, whatever its shape, else None."""
+    line = line[:LONGEST]
     if MAY_START.match(line) is None:
-        found = MONTH_NAMED.match(line[:LONGEST]) if line[:1].isalpha() or line[:1] == "[" else None
+        found = MONTH_NAMED.match(line) if line[:1].isalpha() or line[:1] == "[" else None
         if found is None:
             return None
         bracket, month, day, year, *rest = found.groups()
         return _named("month", bracket, (day, month, year), rest, found)
-    if len(line) > LONGEST:
-        line = line[:LONGEST]
     found = DATE_FIRST.match(line)
     if found is not None:
         bracket, a, first, b, other, c, before, hour, colon, minute, second, after, end = found.groups()

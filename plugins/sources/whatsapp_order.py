@@ -17,8 +17,6 @@ Zeros = tuple[bool | None, bool | None, bool | None]
 
 CLEARLY = 4
 """Times that a chat must be longer under the other reading before its length alone decides."""
-MANY = 0.1
-"""Share of dates that cannot be read from which the reading, not the dates, must be wrong."""
 RARE = 0.25
 """Share of days below which a way of writing zeros is foreign to a chat."""
 
@@ -29,23 +27,20 @@ class Order(NamedTuple):
     Attributes:
         order: The letters of day, month and year.
         certain: False where nothing in the chat decides and a default was taken.
+        forced: It was asked for, and another fits the chat better.
         wrong: Changes of date that cannot be read so.
-        backwards: Changes of date that go back by more than a day.
+        backwards: Changes of date that go back.
         changes: Changes of date that were looked at.
         zeros: For each number whether one below ten has a zero before it, None where there was none or both.
     """
 
     order: str
     certain: bool
+    forced: bool
     wrong: int
     backwards: int
     changes: int
     zeros: Zeros
-
-    @property
-    def forced(self) -> bool:
-        """Whether so many dates do not fit that the reading is wrong, as when it was asked for."""
-        return self.wrong > max(2, MANY * self.changes)
 
 
 class Change(NamedTuple):
@@ -76,32 +71,35 @@ def order_of(
     """
     zeros = _zeros(changes)
     last = (options.now + timedelta(days=2)).date()
-    orders = _possible(shape, options)
-    # Nothing was pasted before the first message: a reading under which it has no date is none.
-    begun = [order for order in orders if changes and _read([changes[0].written], order, last)[0] == 0]
-    orders = begun or orders
     usual = [change for change in changes if fits(change.written, zeros)] or changes
-    rivals = orders
+    heard = [change for change in usual if change.speaker is None or counts[change.speaker] > 1]
+    asked, orders = _possible(shape, options)
+    # Nothing was pasted before the first message: a reading under which it has no date is none.
+    begun = [order for order in orders if changes and _read(changes[:1], order, last)[0] == 0]
+    rivals = begun or orders
     # People who said one thing only may stand in pasted lines: they are asked where the others do not decide.
-    for trusted in ([c for c in usual if c.speaker is None or counts[c.speaker] > 1], usual):
-        read = {order: _read([change.written for change in trusted], order, last) for order in rivals}
-        least = min((wrong + back, back) for wrong, back, _, _ in read.values())
+    for trusted in (heard, usual):
+        read = {order: _read(trusted, order, last) for order in rivals}
+        least = min((wrong + back, back) for wrong, back, _ in read.values())
         rivals = [order for order in rivals if (sum(read[order][:2]), read[order][1]) == least]
     best, certain = rivals[0], len(rivals) == 1
     if not certain:
         best, certain = _by_default(rivals, read, usual, american=american)
-    wrong, _, _, backwards = _read([change.written for change in changes], best, last)
-    return Order(best, certain, wrong, backwards, len(changes), zeros)
+    forced = asked is not None and asked not in rivals
+    if asked is not None:
+        best, certain = asked, True
+    wrong, backwards, _ = _read(changes, best, last)
+    return Order(best, certain, forced, wrong, backwards, len(changes), zeros)
 
 
-def _possible(shape: Shape, options: SourceOptions) -> list[str]:
+def _possible(shape: Shape, options: SourceOptions) -> tuple[str | None, list[str]]:
+    """Return the reading that was asked for, if the shape leaves a choice, and all that are possible."""
     if shape.kind in ("day", "month"):
-        return ["dmy"]
+        return None, ["dmy"]
     if shape.year_first:
-        return ["ymd"]
-    if options.day_first is not None:
-        return ["dmy"] if options.day_first else ["mdy"]
-    return ["dmy", "mdy"] if shape.long_year else ["dmy", "mdy", "ymd"]
+        return None, ["ymd"]
+    asked = None if options.day_first is None else "dmy" if options.day_first else "mdy"
+    return asked, ["dmy", "mdy"] if shape.long_year else ["dmy", "mdy", "ymd"]
 
 
 def _zeros(changes: Sequence[Change]) -> Zeros:
@@ -124,22 +122,21 @@ def fits(written: Written, zeros: Zeros) -> bool:
     )
 
 
-def _read(days: Sequence[Written], order: str, last: date) -> tuple[int, int, int, int]:
-    """Return how many dates there cannot be, how often time runs backwards, all days that pass, and leaps back."""
-    wrong = backwards = passed = leaps = 0
+def _read(changes: Sequence[Change], order: str, last: date) -> tuple[int, int, int]:
+    """Return how many dates there cannot be, how often time runs backwards, and all days that pass."""
+    wrong = backwards = passed = 0
     before = None
-    for written in days:
-        day = day_of(written, order)
+    for change in changes:
+        day = day_of(change.written, order)
         if day is None or day.year < FIRST_YEAR or day > last:
             wrong += 1
             continue
         if before is not None:
             step = (day - before).days
             backwards += step < 0
-            leaps += step < -1
             passed += abs(step)
         before = day
-    return wrong, backwards, passed, leaps
+    return wrong, backwards, passed
 
 
 def _above_12(number: str) -> bool:
@@ -147,7 +144,7 @@ def _above_12(number: str) -> bool:
 
 
 def _by_default(
-    rivals: list[str], read: dict[str, tuple[int, int, int, int]], changes: Sequence[Change], *, american: bool
+    rivals: list[str], read: dict[str, tuple[int, int, int]], changes: Sequence[Change], *, american: bool
 ) -> tuple[str, bool]:
     """Return the reading to take where none runs backwards more than another, and whether it is certain.
 

@@ -26,15 +26,14 @@ HIDDEN = re.compile("[\u200e\u202a-\u202e\u2066-\u2069\ufeff]")
 AROUND = " \t\r\n\u00a0\u202f\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 """What is taken away around a text."""
 IN_BRACKETS = re.compile(rf"^[{MARKS}\s]*<([^<>\n]{{2,60}})>$")
-AT_END = re.compile(rf"[\s{MARKS}]*<([^<>\n]{{2,60}})>[\s{MARKS}]*$")
+AT_END = re.compile(rf"<([^<>\n]{{2,60}})>[\s{MARKS}]*$")
 ENCLOSED = re.compile(rf"^(.*?)[\s{MARKS}]*<([^<>:：\n]{{1,30}}?)\s?[:：]\s?([^<>\n]+)>$")
 NUMBERED_FILE = re.compile(r"^\d{6,10}-")
 FILE = re.compile(r"\w\.\w{1,8}$")
 FILE_OF_THE_APP = re.compile(r"^(?:IMG|VID|AUD|PTT|STK|DOC|PANO|MP4|GIF)-\d{8}-WA\d+\.\w{2,5}$", re.IGNORECASE)
 AFTER_MARK = re.compile(rf"^(.+?)\s*{LEFT_TO_RIGHT}([^{LEFT_TO_RIGHT}\n]+)$")
-MAP = re.compile(
-    r"^(?:[^\n]{1,200}?[:：]\s?)https?://(?:maps\.google\.com/\?q=-?[\d.]+,-?[\d.]+|foursquare\.com/v/\w+)$"
-)
+MAP = re.compile(r"^([^\n:：]{1,60})\s?[:：]\s?https?://maps\.google\.com/\?q=-?[\d.]+,-?[\d.]+$")
+VENUE = re.compile(r"^[^\n]{1,200}?\)[:：]\s?https?://foursquare\.com/v/[0-9a-f]{24}$")
 POLL = re.compile(rf"^[{MARKS}]*[^\W\d_]{{3,20}}\s?[:：]$")
 OPTION = re.compile(
     rf"^[{MARKS}]*([^\W\d_]{{2,20}})\s?[:：]\s(.+?)\s\([{MARKS}]*(\d+)[{MARKS}]*\s[^()\n]+\)[{MARKS}]*$"
@@ -113,12 +112,12 @@ class Reader:
             return True
         if name.count('"') % 2 or sum(map(name.count, OPENS)) > sum(map(name.count, CLOSES)):
             return True
-        return self.words.openings.match(key(rest)) is not None
+        return self.words.openings.match(key(rest[:LONGEST_NOTICE])) is not None
 
     def group_name(self, notice: str) -> str | None:
         """Return the first name of the group that a notice of its creation or renaming gives, else None."""
-        quoted = QUOTED.search(notice)
-        if quoted is None or self.words.naming.search(key(notice)) is None:
+        quoted = QUOTED.search(notice[:LONGEST_NOTICE])
+        if quoted is None or self.words.naming.search(key(notice[:LONGEST_NOTICE])) is None:
             return None
         return quoted[1].strip(AROUND) or None
 
@@ -138,7 +137,7 @@ class Reader:
             file, _, word = shown[:-1].rpartition(" (")
             if FILE.search(file[-10:]) and (key(word) in self.words.attached or FILE_OF_THE_APP.match(file)):
                 found = MEDIA, "", file
-        if found is None and "://" in shown and MAP.match(shown) is not None:
+        if found is None and "://" in shown and self._is_place(shown, marked=line.startswith(LEFT_TO_RIGHT)):
             found = PLACE, "", None
         if found is None and LEFT_TO_RIGHT in line:
             found = self._marked(line.strip())
@@ -161,6 +160,10 @@ class Reader:
             )
             reason = next((why for pattern, why in longer if pattern.match(text) is not None), None)
         return reason
+
+    def _is_place(self, line: str, *, marked: bool) -> bool:
+        match = MAP.match(line)
+        return VENUE.match(line) is not None if match is None else marked or key(match[1]) in self.words.place
 
     def _marked(self, line: str) -> Line | None:
         """Return what a line with a left-to-right mark in it is: the mark stands before what the application wrote."""
@@ -195,17 +198,16 @@ class Reader:
 
     def _without_edit(self, body: str) -> str | None:
         """Return the text before the mark of an edited message, None where there is no such mark."""
-        match = AT_END.search(body)
+        start = body.rfind("<")
+        match = AT_END.match(body, start) if start >= 0 else None
         if match is None:
             return None
-        inner = key(match[1])
+        inner, before = key(match[1]), body[:start].rstrip(AROUND)
         if inner in self.words.edited:
-            return body[: match.start()]
+            return before
         # A language that is not known: an iPhone sets a left-to-right mark before what it adds.
-        by_app = self.marks and LEFT_TO_RIGHT in match[0].split("<")[0] and match.start() > 0
-        if by_app and ":" not in inner and inner not in self.words.bracketed and " " in inner:
-            return body[: match.start()]
-        return None
+        by_app = self.marks and before and LEFT_TO_RIGHT in body[len(before) : start]
+        return before if by_app and ":" not in inner and inner not in self.words.bracketed and " " in inner else None
 
 
 NO_CONTACT = "~ "

@@ -25,6 +25,8 @@ DOMINATES = 10
 """Times that another shape must be more frequent than that of the first line to be the chat's."""
 BLOCK, BLOCK_SHARE = 20, 0.25
 """Headers, and their share, from which another shape is a second export in the same file rather than pasted lines."""
+LEAPS, LEAPS_SHARE = 50, 0.25
+"""Steps back, and their share among changes of date, above which a chat is not in the order of time at all."""
 FEW = 2
 """Messages up to which somebody can be a name in pasted lines."""
 MARKED_ANYWAY, MARKED_LEAST = 0.9, 10
@@ -138,14 +140,13 @@ class Seen:
 
 @dataclass
 class Survey:
-    """What the first pass found; ``irregular``: lines may have been pasted, so that the second looks out for them."""
+    """What the first pass found; ``settled``: lines may have been pasted, so that the second has to look out for them."""
 
     styles: list[Style]
     names: Names
     people: People
     lines: int
-    irregular: bool
-    headers: int
+    settled: bool
 
 
 def survey(lines: Callable[[], Iterable[str]], options: SourceOptions) -> Survey | None:
@@ -171,15 +172,19 @@ def survey(lines: Callable[[], Iterable[str]], options: SourceOptions) -> Survey
     if not shapes:
         return None
     main, others = _sorted(list(shapes.values()))
-    styles = [_style(main, options), *others_of(main, others, options)]
+    styles = [_style(main, options), *_others(main, others, options)]
     order = styles[0].order
-    irregular = len(styles) > 1 or (bool(order.wrong) and not order.forced) or bool(order.backwards)
-    irregular |= bool(styles[0].strangers) or len(main.changes) >= MOST_CHANGES
-    leaps = order.forced or order.backwards > max(3, order.changes // 50)
+    irregular = len(styles) > 1 or bool(order.wrong or order.backwards or styles[0].strangers)
+    irregular |= len(main.changes) >= MOST_CHANGES
+    if order.forced or order.backwards > max(LEAPS, LEAPS_SHARE * order.changes):
+        # Where time leaps all through a file, leaps say nothing of single lines.
+        styles, settled = [style for style in styles if not style.guest], False
+    else:
+        settled = irregular
     marks = main.shape.bracket and not (main.marked >= MARKED_LEAST and main.marked > MARKED_ANYWAY * main.count)
     names = main.names
     names.reader.marks = marks
-    result = Survey(styles, names, main.people, number, irregular and not leaps, main.count)
+    result = Survey(styles, names, main.people, number, settled)
     if irregular or marks != main.shape.bracket:
         result.people = _people(result, lines())  # names of pasted lines are known only once dates are read
     elif main.first is not None and (day := styles[0].day(main.first.date)) is not None:
@@ -200,7 +205,7 @@ def _as_contacts(found: Survey) -> None:
         found.people.signer = renamed.get(found.people.signer, found.people.signer)
 
 
-def others_of(main: Seen, others: list[Seen], options: SourceOptions) -> Iterator[Style]:
+def _others(main: Seen, others: list[Seen], options: SourceOptions) -> Iterator[Style]:
     """Yield styles for the other shapes of a file: those of a second export in it, and guests."""
     for seen in others:
         known = set(seen.people.participants) & set(main.people.participants)
@@ -236,6 +241,6 @@ def _strangers(seen: Seen, order: Order) -> frozenset[str]:
 
 def _people(found: Survey, lines: Iterable[str]) -> People:
     people = People()
-    for entry in Chat(found.styles, found.names).entries(lines, settled=found.irregular):
+    for entry in Chat(found.styles, found.names).entries(lines, settled=found.settled):
         people.hear(entry.name, entry.body, found.names.reader, entry.at)
     return people

@@ -19,6 +19,8 @@ LEFT_TO_RIGHT = "\u200e"
 BEGUN, ENDED = 4, 3
 """Characters at the beginning and the end of a phrase by which lines are chosen that may be one."""
 
+AFTER_A_NAME = r"(?:^|(?<=[\s\W])|(?<=[\u3040-\u9fff\uac00-\ud7af]))"
+"""Where a verb may stand in a notice; in some scripts no space is before it."""
 FULL_STOPS = " .。।۔"
 SQUEEZED = re.compile(rf"[\s.\"'״׳’,،、{MARKS}]+")
 
@@ -81,13 +83,10 @@ class Words:
         """How lines begin that can be one of the phrases: nearly all of what people say does not."""
         forms = [unicodedata.normalize(form, phrase) for phrase in self.documents for form in ("NFC", "NFD")]
         self.ended = {phrase[-ENDED:] for phrase in forms}
-        self.naming = one_of(listed(data["naming"]), r"(?:^|(?<=[\s\W])|(?<=[\u3040-\u9fff\uac00-\ud7af]))")
-        self.changing = one_of(
-            listed(data["naming"]) + listed(data["changing"]), self.naming.pattern.split("(?:", 1)[0]
-        )
-        self.membership = one_of(
-            listed(data["membership"]), r"(?:^|(?<=\s)|(?<=[\u3040-\u9fff\uac00-\ud7af]))", r"(?!\w)"
-        )
+        self.naming = one_of(listed(data["naming"]), AFTER_A_NAME)
+        self.changing = one_of(listed(data["naming"]) + listed(data["changing"]), AFTER_A_NAME)
+        self.membership = one_of(listed(data["membership"]), AFTER_A_NAME, r"(?!\w)")
+        self.place = {key(phrase) for phrase in listed(data["place"])}
         self.halves = {squeezed(word): half for half in ("am", "pm", "noon") for word in listed(data["clock"][half])}
         self.halves |= {squeezed(word): "" for word in listed(data["clock"]["neither"])}
         self.between = {squeezed(word) for word in listed(data["between"])}

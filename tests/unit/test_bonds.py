@@ -34,7 +34,12 @@ def test_what_was_recalled_lately_is_as_strong_as_new() -> None:
     made = SimilarConsolidator().consolidate(episodes(50), TODAY)
     oldest = made.sort("ended_at").row(0, named=True)
     recalled = pl.DataFrame(
-        {"memory_id": [oldest["episode_id"]], "times": [4], "last_recalled": [made["ended_at"].max()]},
+        {
+            "memory_id": [oldest["episode_id"]],
+            "agent_id": [oldest["agent_id"]],
+            "times": [4],
+            "last_recalled": [made["ended_at"].max()],
+        },
         schema_overrides={"last_recalled": pl.Datetime("us", "UTC")},
     )
     none = recalled.clear()

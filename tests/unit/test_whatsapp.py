@@ -248,6 +248,10 @@ def test_what_is_asked_for_is_obeyed_and_what_nothing_decides_is_told(tmp_path: 
     assert not wrong.messages
     assert set(wrong.reasons) == {"a date that does not exist"}
     assert [note for note in wrong.notes if "--day-first" in note]
+    against = [f"{day}/{month}/2025, 10:00 - Nora: x" for month in (1, 2) for day in range(1, 13)]
+    asked = taken(tmp_path, *against, day_first=False)
+    assert len(asked.messages) == 24
+    assert [note for note in asked.notes if "--day-first" in note]
     assert days(taken(tmp_path, "4/4/2025, 10:00 - Nora: a")) == ["2025-04-04"]
 
 
@@ -449,6 +453,7 @@ def test_what_an_iphone_writes_for_media_in_each_language(tmp_path: Path, words:
         "без медиафайлов",
         "Messages and calls are end-to-end encrypted, right?",
         "look https://maps.google.com/?q=51.5,-0.12",
+        "we meet here: https://maps.google.com/?q=51.5,-0.12",
         "the letter (file attached)",
         "null and void",
         "I created group “Trip”",

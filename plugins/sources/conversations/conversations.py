@@ -37,6 +37,9 @@ OTHERS = (
     '"in_context_message_indices"',
     '"source_description"',
     '"speaker_a"',
+    '"memory_id"',
+    '"personality_name"',
+    '"provider_config"',
 )
 """Keys of formats that have messages with roles, too."""
 

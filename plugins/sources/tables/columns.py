@@ -18,16 +18,16 @@ FEEDBACK = ("rating", "correct", "correction", "quality")
 OURS = (*COLUMNS, *EXCHANGE, *FEEDBACK)
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "text": ("message", "content", "body", "msg", "utterance", "message text", "message body", "mensaje", "texto", "contenido"),
+    "text": ("message", "content", "body", "msg", "utterance", "message text", "message body", "contents", "mensaje", "texto", "contenido"),
     "occurred_at": (
         "timestamp", "datetime", "date time", "date", "time", "created at", "create time", "created", "at", "sent at", "sent on", "ts",
-        "when", "message date", "fecha", "fecha hora", "hora",
+        "when", "message date", "created date", "sent date", "fecha", "fecha hora", "hora",
     ),
     "speaker_id": ("author id", "sender id", "from id"),
     "speaker_name": ("speaker", "author", "from", "sender", "name", "who", "nickname", "sender name", "author name", "autor",
                      "remitente", "nombre"),
     "role": ("rol", "speaker role", "author role", "sender role", "sender type", "message role"),
-    "session_id": ("conversation id", "conversation", "conv id", "session", "chat id", "thread id", "thread", "dialogue id"),
+    "session_id": ("conversation id", "conversation", "conv id", "session", "chat id", "thread id", "thread", "dialogue id", "message tree id"),
     "user_id": ("customer id", "customer", "person id"),
     "agent_id": ("agent", "agent name", "character id", "character", "companion", "bot name"),
     "source_ref": ("message id", "msg id", "uuid", "guid", "id"),

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.direction import Direction
 from plugins.sources.sqlite_files import opened
 from plugins.sources.tables.columns import Taken, checked_columns, notes_of
-from plugins.sources.tables.exchanges import utterances
-from plugins.sources.tables.owners import Owners
+from plugins.sources.tables.table_rows import TableRows
 from records.errors import SourceError
 from records.names import nearest
 
@@ -75,20 +73,25 @@ class Database(Source):
             total = connection.execute(sa.select(sa.func.count()).select_from(selected)).scalar_one()
             if not total:
                 raise SourceError(f"{table.name}: no rows")
-            notes = notes_of([taken], table.name, options.at)
-            number, owners, direction = 0, Owners(options), Direction(options)
+            wanted = [taken[name] for name in ("occurred_at", "rating") if name in taken]
+            wanted += [taken.hour] if taken.hour is not None else []
+            looked = sa.select(*(selected.c[name] for name in wanted)).order_by(*ordered)
+            found = connection.execute(looked).mappings() if wanted else ()
+            rows = TableRows(options, table.name, ((dict(row), taken) for row in found))
+            notes, number = [*notes_of([taken], table.name, options.at), *rows.notes], 0
             for part in connection.execute(sa.select(selected).order_by(*ordered)).mappings().partitions(BATCH):
                 batch = SourceBatch(notes=notes)
                 for row in part:
                     number += 1
-                    for said in utterances(dict(row), taken, number, options):
+                    for said in rows.of(dict(row), taken, number):
                         # The answer of an exchange follows what was asked, whatever order the rows have.
                         is_answer = bool(batch.rows) and batch.rows[-1]["line"] == number
                         batch.rows.append({**said, "alone": True} if alone and not is_answer else said)
-                batch.rows = owners.filled(direction.arranged(batch.rows))
+                batch.rows = rows.batch(batch.rows)
                 batch.done = min(1.0, number / total)
                 yield batch
                 notes = []
+            yield SourceBatch(notes=rows.last_notes())
 
 
 @contextmanager

@@ -18,9 +18,13 @@ from plugins.sources.fields import number
 from plugins.sources.normalise import ROLE_NAMES
 from plugins.sources.people import is_agent
 from plugins.sources.tables.columns import EXCHANGE, FEEDBACK, Taken
+from records.names import same_name
 
 UNIQUE = 16
 """Characters from which an id is taken to be one of its kind everywhere (a UUID, a snowflake), not a number within its table."""
+
+TAG = re.compile(r"#\d{4}$")
+"""What Discord once wrote behind names."""
 
 HOUR = re.compile(r"\d{1,2}:\d{2}")
 
@@ -30,7 +34,13 @@ THUMBS = {"up": 1.0, "thumbs_up": 1.0, "like": 1.0, "good": 1.0, "👍": 1.0, "d
           "bad": -1.0, "👎": -1.0}  # fmt: skip
 
 
-def utterances(values: Mapping[str, Any], taken: Taken, line: int, options: SourceOptions) -> Iterator[dict[str, Any]]:
+def utterances(
+    values: Mapping[str, Any],
+    taken: Taken,
+    line: int,
+    options: SourceOptions,
+    scale: tuple[float, float] | None = None,
+) -> Iterator[dict[str, Any]]:
     """Yield the message of a row of a table, or the two of an exchange in their order.
 
     Args:
@@ -38,15 +48,16 @@ def utterances(values: Mapping[str, Any], taken: Taken, line: int, options: Sour
         taken: What they mean.
         line: Where it stands, from 1.
         options: Who is the agent, where a column of speakers says "bot".
+        scale: Worst and best rating of the table; None: from -1 to 1.
     """
     row = {ours: plain(values.get(theirs)) for ours, theirs in taken.items()}
     row = {ours: value for ours, value in row.items() if not _is_blank(value)}
-    given = {name: _feedback(name, row.pop(name, None)) for name in FEEDBACK}
+    given = {name: _feedback(name, row.pop(name, None), scale) for name in FEEDBACK}
     given["quality_override"] = given.pop("quality")
     feedback = {name: value for name, value in given.items() if value is not None}
     row["line"] = line
-    if taken.hour is not None and HOUR.match(str(values.get(taken.hour)).strip()):
-        row["occurred_at"] = f"{row.get('occurred_at', '')} {str(values[taken.hour]).strip()}"
+    if taken.hour is not None:
+        row["occurred_at"] = when(values, taken)
     if "agent_id" in taken.guessed and options.agent is not None:
         row.pop("agent_id", None)  # whose memory it is was said
     if "source_ref" in taken.guessed:
@@ -57,6 +68,13 @@ def utterances(values: Mapping[str, Any], taken: Taken, line: int, options: Sour
         yield {**said, **({"feedback": feedback} if feedback and not is_users else {})}
         return
     yield from _sides(row, feedback)
+
+
+def when(values: Mapping[str, Any], taken: Taken) -> Any:
+    """Return the time of a row as it is written; its day and its hour may stand in two columns."""
+    day = plain(values.get(taken["occurred_at"])) if "occurred_at" in taken else None
+    hour = "" if taken.hour is None else str(values.get(taken.hour)).strip()
+    return f"{'' if day is None else day} {hour}".strip() if HOUR.match(hour) else day
 
 
 def plain(value: Any) -> Any:
@@ -105,9 +123,14 @@ def _sides(row: dict[str, Any], feedback: dict[str, Any]) -> Iterator[dict[str, 
 def _speaking(row: dict[str, Any], options: SourceOptions) -> dict[str, Any]:
     """Return a message whose column of speakers may hold roles: "bot" is the agent, not somebody of that name."""
     name = row.get("speaker_name")
-    if "role" in row or "speaker_id" in row or not isinstance(name, str) or is_agent(name, options):
+    if "role" in row or not isinstance(name, str):
         return row
-    role = ROLE_NAMES.get(name.strip().lower())
+    name = TAG.sub("", name)
+    if is_agent(name, options) or same_name(name, _text(row.get("agent_id"))):
+        return {**row, "role": "agent", "speaker_id": row.get("agent_id")}  # whatever number it has in the table
+    if same_name(name, options.user):
+        return {**row, "speaker_id": options.user}
+    role = None if "speaker_id" in row else ROLE_NAMES.get(name.strip().lower())
     if role is None:
         return row
     row = {**row, "role": role}
@@ -125,7 +148,7 @@ def _identify(row: dict[str, Any]) -> None:
         row.pop("source_ref", None)
 
 
-def _feedback(name: str, value: Any) -> Any:
+def _feedback(name: str, value: Any, scale: tuple[float, float] | None) -> Any:
     """Return a kind of feedback, None where there is none or it is not of its kind."""
     if _is_blank(value):
         return None
@@ -133,10 +156,18 @@ def _feedback(name: str, value: Any) -> Any:
         return str(value) if isinstance(value, str | int | float) else json.dumps(value, default=str)
     if name == "correct":
         return value if isinstance(value, bool) else YES.get(str(value).strip().lower())
-    share = THUMBS.get(str(value).strip().lower()) if name == "rating" else None
-    share = number(value) if share is None else share
-    lowest = -1 if name == "rating" else 0
-    return share if share is not None and lowest <= share <= 1 else None
+    share = number(value)
+    if name == "quality":
+        return share if share is not None and 0 <= share <= 1 else None
+    thumb = THUMBS.get(str(value).strip().lower())
+    if thumb is not None or share is None:
+        return thumb
+    worst, best = scale or (-1.0, 1.0)
+    return 2 * (share - worst) / (best - worst) - 1 if worst <= share <= best else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _is_blank(value: Any) -> bool:

@@ -17,16 +17,23 @@ HELD = 100_000
 class Owners:
     """Gives rows that the agent (or the platform) said the user of the rows around them.
 
-    In a session that the table names, that is the first user in it; where it names none, the one who spoke last.
+    In a session that the table names, that is the first user in it; where it names none, the one who spoke last. Somebody who
+    speaks as the user of a session, and whom nothing names, goes by that session.
+
+    Attributes:
+        nobody: Whether a user spoke who has neither a name nor a session.
+        known: Whether any row has a user.
     """
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
         self._users: dict[str, str] = {}
+        self.nobody = self.known = False
 
     def filled(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows of a batch, in their order, each with its user where one is known."""
         if self.options.user is not None:
+            self.known = True
             return rows
         waiting: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -43,6 +50,15 @@ class Owners:
                 row["user_id"] = self._users[session]
             else:
                 waiting.setdefault(session, []).append(row)
+        self.known |= bool(self._users)
+        for session, unowned in waiting.items():
+            spoke = any(ROLE_NAMES.get(str(row.get("role")).strip().lower()) == "user" for row in unowned)
+            if spoke and session:
+                self._users[session] = f"user of {session}"
+                self.known = True
+                for row in unowned:
+                    row["user_id"] = self._users[session]
+            self.nobody |= spoke and not session
         return rows
 
     def _user(self, row: dict[str, Any]) -> str | None:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.direction import Direction
 from plugins.sources.reading import checked
-from plugins.sources.tables.columns import checked_columns, notes_of
-from plugins.sources.tables.exchanges import utterances
-from plugins.sources.tables.owners import Owners
+from plugins.sources.tables.columns import Taken, checked_columns, notes_of
+from plugins.sources.tables.table_rows import TableRows
 from records.errors import SourceError
 
 if TYPE_CHECKING:
@@ -74,8 +72,8 @@ class Parquet(Source):
             texts = [name for name in wanted if _is_text(probe.schema_arrow.field(name).type)]
         # Texts stay in their dictionary until their sizes are known.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            notes = notes_of([taken], path.name, options.at)
-            number, owners, direction = 0, Owners(options), Direction(options)
+            table = TableRows(options, path.name, _looked_at(path, taken))
+            notes, number = [*notes_of([taken], path.name, options.at), *table.notes], 0
             for part in file.iter_batches(batch_size=BATCH, columns=wanted):
                 _checked_texts(part, path)
                 columns = {name: _values(part.column(name)) for name in wanted}
@@ -83,10 +81,30 @@ class Parquet(Source):
                 for place in range(part.num_rows):
                     number += 1
                     values = {name: column[place] for name, column in columns.items()}
-                    batch.rows.extend(utterances(values, taken, number, options))
-                batch.rows = owners.filled(direction.arranged(batch.rows))
+                    batch.rows.extend(table.of(values, taken, number))
+                batch.rows = table.batch(batch.rows)
                 yield batch
                 notes = []
+            yield SourceBatch(notes=table.last_notes())
+
+
+def _looked_at(path: Path, taken: Taken) -> Iterator[tuple[dict[str, Any], Taken]]:
+    """Yield the times and ratings of the rows, where they are text or numbers that may be meant in several ways."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        kinds = {
+            name: file.schema_arrow.field(name).type
+            for name in {*taken.values(), *([taken.hour] if taken.hour else [])}
+        }
+        times = [name for name in (taken.get("occurred_at"), taken.hour) if name is not None]
+        wanted = [name for name in times if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
+        wanted += [taken["rating"]] if "rating" in taken else []
+        for part in file.iter_batches(batch_size=BATCH, columns=wanted) if wanted else ():
+            columns = {name: _values(part.column(name)) for name in wanted}
+            for place in range(part.num_rows):
+                yield {name: column[place] for name, column in columns.items()}, taken
 
 
 def _checked_size(file: "pq.ParquetFile", wanted: list[str], path: Path) -> int:

@@ -3,20 +3,19 @@
 Which column means what does not belong here (see `plugins.sources.tables.columns`).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.conversations.json_values import json_values
-from plugins.sources.direction import Direction
+from plugins.sources.conversations.json_values import JsonValue, json_values
 from plugins.sources.fields import listing
 from plugins.sources.normalise import reject
 from plugins.sources.reading import checked
 from plugins.sources.tables.columns import Taken, checked_columns, checked_map, notes_of, recognised, unclear
 from plugins.sources.tables.csv_records import records
-from plugins.sources.tables.exchanges import utterances
-from plugins.sources.tables.owners import Owners
+from plugins.sources.tables.table_rows import TableRows
 from records.errors import SourceError
 
 BATCH = 5_000
@@ -67,40 +66,53 @@ class JsonLines(Source):
         path = Path(target)
         checked_map(options.columns)
         batch, known = SourceBatch(), dict[tuple[str, ...], Taken]()
-        owners, direction = Owners(options), Direction(options)
-        for number, value, broken, done in json_values(path, options.encoding, broken="not a JSON object"):
-            rows = _rows(value) if number == 1 and done == 1.0 else [value]
+        values = json_values(path, options.encoding, broken="not a JSON object")
+        head = list(itertools.islice(values, 1))
+        whole = head[0] if head and head[0].line == 1 and head[0].done == 1.0 else None
+        table = TableRows(
+            options, path.name, _looked_at([whole] if whole else json_values(path, options.encoding), options)
+        )
+        for number, value, broken, done in itertools.chain(head, values):
+            rows = _rows(value) if whole is not None else [value]
             for place, row in enumerate(rows):
                 line = number + place
                 if broken is not None or not isinstance(row, dict):
                     batch.rejects.append(reject(self.name, path.name, line, broken or "not a JSON object", row))
                 else:
-                    self._take(row, line, options, path.name, batch, known)
+                    self._take(row, line, table, batch, known)
                 if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
-                    batch.rows, batch.done = owners.filled(direction.arranged(batch.rows)), done
+                    batch.rows, batch.done = table.batch(batch.rows), done
                     yield batch
                     batch = SourceBatch()
+        batch.rows = table.batch(batch.rows)
         batch.notes += [*notes_of(known.values(), path.name, options.at), *_missing(known, options, path.name)]
-        batch.rows = owners.filled(direction.arranged(batch.rows))
+        batch.notes += [*table.notes, *table.last_notes()]
         yield batch
 
     def _take(
         self,
         row: dict[str, Any],
         line: int,
-        options: SourceOptions,
-        file: str,
+        table: TableRows,
         batch: SourceBatch,
         known: dict[tuple[str, ...], Taken],
     ) -> None:
-        taken = recognised(row, options.columns)
+        taken = recognised(row, table.options.columns)
         if len(known) < BATCH:
             known.setdefault(tuple(row), taken)
         missing = unclear(taken)
         if missing is not None and (taken.unclear or not taken):
-            batch.rejects.append(reject(self.name, file, line, missing, row))
+            batch.rejects.append(reject(self.name, table.name, line, missing, row))
             return
-        batch.rows.extend(utterances(row, taken, line, options))
+        batch.rows.extend(table.of(row, taken, line))
+
+
+def _looked_at(values: Iterable[JsonValue], options: SourceOptions) -> Iterator[tuple[dict[str, Any], Taken]]:
+    """Yield the rows of a file with what their columns mean."""
+    for found in values:
+        for row in _rows(found.value) if found.broken is None else ():
+            if isinstance(row, dict):
+                yield row, recognised(row, options.columns)
 
 
 def _rows(value: Any) -> list[Any]:
@@ -150,9 +162,11 @@ class Csv(Source):
             raise SourceError(f"{path.name}: the file is empty")
         names = [name.strip() for name in header.fields]
         taken = checked_columns(names, options.columns, path.name)
-        owners, direction = Owners(options), Direction(options)
+        looked = ((dict(zip(names, record.fields, strict=False)), taken) for record in records(path, options.encoding))
+        next(looked)  # the header
+        table = TableRows(options, path.name, looked)
         size, read = max(path.stat().st_size, 1), 0
-        batch = SourceBatch(notes=notes_of([taken], path.name, options.at))
+        batch = SourceBatch(notes=[*notes_of([taken], path.name, options.at), *table.notes])
         for record in found:
             read += record.length
             fields = record.fields
@@ -162,12 +176,13 @@ class Csv(Source):
                 reason = record.broken or "another number of fields than the header"
                 batch.rejects.append(reject(self.name, path.name, record.line, reason, fields))
             elif any(field.strip() for field in fields):
-                batch.rows.extend(utterances(dict(zip(names, fields, strict=True)), taken, record.line, options))
+                batch.rows.extend(table.of(dict(zip(names, fields, strict=True)), taken, record.line))
             if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
-                batch.rows, batch.done = owners.filled(direction.arranged(batch.rows)), min(1.0, read / size)
+                batch.rows, batch.done = table.batch(batch.rows), min(1.0, read / size)
                 yield batch
                 batch = SourceBatch()
         if not read:
             raise SourceError(f"{path.name}: no rows, only a header")
-        batch.rows = owners.filled(direction.arranged(batch.rows))
+        batch.rows = table.batch(batch.rows)
+        batch.notes += table.last_notes()
         yield batch
