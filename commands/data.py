@@ -14,7 +14,7 @@ from records.errors import MemoryAssetsError, SettingsError, SourceError
 @app.command()
 def rejects(limit: Annotated[int, typer.Option(help="How many.")] = 20, as_json: Json = False) -> None:
     """Show input that could not be taken, with file, line and reason."""
-    rows = client().store.rows("rejects")
+    rows = sorted(client().store.rows("rejects"), key=lambda row: (row["file"], row["line"], row["reason"]))
     if as_json:
         say({"count": len(rows), "rejects": rows[:limit]}, True)
         return

@@ -51,8 +51,8 @@ def forget(
                 for kind, value in begun
             ]
         else:
-            subject = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
-            all_done = [forget_everywhere(memory.settings, *subject, step, rebuild=rebuild, verify=verify)]
+            kind, value = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
+            all_done = [forget_everywhere(memory.settings, kind, value, step, rebuild=rebuild, verify=verify)]
     for done in all_done:
         found = "" if done.leaks is None else f"; leak test found {done.leaks}"
         found += f" in {', '.join(done.leaked_to)}" if done.leaks else ""

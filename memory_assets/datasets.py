@@ -38,7 +38,7 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
             kinds={"polars", "json"},
             io_manager_key="lake",
             owners=["team:training"],
-            code_version="2",
+            code_version="3",
             **more,
         )
 

@@ -15,6 +15,7 @@ from resources.settings import Settings
 
 QUESTIONS = (
     ("lumi", "¿A qué ciudad se mudó Pau?"),
+    ("lumi", "¿cómo está la abuela de Neus?"),
     ("sage", "What happened with Grace's dog?"),
     ("puerto-bruma", "Who saw the light at the lighthouse?"),
 )
@@ -35,6 +36,7 @@ def run_demo(settings: Settings, sample: Path, train: bool, step: Step) -> Repor
     Raises:
         SourceError: the sample is not there.
     """
+    from plugins.contracts import SourceOptions
     from serving.client import MemoryClient
 
     manifest = sample / "sample.json"
@@ -47,7 +49,11 @@ def run_demo(settings: Settings, sample: Path, train: bool, step: Step) -> Repor
             entry["agent"], entry["category"], entry["key"], entry["value"], is_mutable=entry["is_mutable"]
         )
     for file in description["files"]:
-        memory.import_file(str(sample / file))
+        named = file if isinstance(file, dict) else {"file": file}
+        options = SourceOptions(
+            agent=named.get("agent"), timezone=named.get("timezone", "UTC"), first_week=settings.first_week
+        )
+        memory.import_file(str(sample / named["file"]), options)
     for item in description["opt_out_sessions"]:
         memory.opt_out(session=item)
     step(0.05, "imported")

@@ -85,10 +85,11 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def message_rows(raw: pl.DataFrame, scored: pl.DataFrame | None, tools: Tools) -> pl.DataFrame:
     """Return the week's MessageEmbeddings without embedder, from its snapshot and judgement."""
+    from plugins.interactions import with_owner
     from plugins.order import ORDER
     from plugins.terms import term_lists, traits
 
-    said = raw.filter(pl.col("role") != "system").sort(ORDER)
+    said = with_owner(raw.filter(pl.col("role") != "system").sort(ORDER))
     if tools.settings.anonymize_memory:
         from plugins.anonymizing import anonymize_texts
 
@@ -141,12 +142,16 @@ def spoken(messages: pl.DataFrame) -> pl.Series:
 
 
 def window() -> pl.Expr:
-    """Return the text for keyword search: a message with its neighbours in the session, each with its speaker's name."""
+    """Return the text for keyword search: a message with its neighbours, each with its speaker's name.
+
+    Neighbours are those of the same person's part in the conversation (`owner`, see `plugins.interactions.with_owner`).
+    """
     from plugins.interactions import SESSION
 
+    part = (*SESSION, "owner")
     line = pl.concat_str("speaker_name", "text", separator=": ")
     return pl.concat_str(
-        line.shift(1).over(SESSION), line, line.shift(-1).over(SESSION), separator="\n", ignore_nulls=True
+        line.shift(1).over(part), line, line.shift(-1).over(part), separator="\n", ignore_nulls=True
     )
 
 

@@ -39,21 +39,21 @@ class Made:
 
 
 HOW: dict[str, Made] = {
-    "raw_interactions": Made(code="2", keyed=True),
-    "scored_interactions": Made(("raw_interactions",), ("scorer", "emotion", "topics"), code="2"),
+    "raw_interactions": Made(code="3", keyed=True),
+    "scored_interactions": Made(("raw_interactions",), ("scorer", "emotion", "topics"), code="3"),
     "message_embeddings": Made(
-        ("raw_interactions", "scored_interactions"), ("embedder", "tokens"), code="3", remembers=True
+        ("raw_interactions", "scored_interactions"), ("embedder", "tokens"), code="4", remembers=True
     ),
     "facts": Made(("raw_interactions",), ("facts",), code="3", remembers=True),
     "anonymized_interactions": Made(
-        ("raw_interactions", "scored_interactions", "facts"), ("anonymizer",), code="4", keyed=True
+        ("raw_interactions", "scored_interactions", "facts"), ("anonymizer",), code="5", keyed=True
     ),
     "fact_history": Made(("facts",), code="2", weekly=False),
     "fact_embeddings": Made(("fact_history",), ("embedder",), weekly=False),
     "episodes": Made(("raw_interactions", "scored_interactions"), ("episodes",), code="3", remembers=True),
     "consolidated_episodes": Made(("episodes",), ("consolidator",), weekly=False),
     "episode_embeddings": Made(("consolidated_episodes",), ("embedder",), code="2", weekly=False),
-    "memory_strength": Made(("consolidated_episodes",), weekly=False),
+    "memory_strength": Made(("consolidated_episodes",), code="2", weekly=False),
     "relationships": Made(("episodes",), weekly=False),
 }
 """In the order of the data: an asset stands after those it is made of."""

@@ -26,10 +26,24 @@ def people_of(raw: pl.DataFrame) -> pl.DataFrame:
     return names.group_by(SESSION).agg(people=pl.col("name").unique().sort())
 
 
-def agent_names(raw: pl.DataFrame) -> list[str]:
-    """Return the names and ids of the agents in a week, which stay."""
-    agents = raw.filter(pl.col("role") == "agent")
-    return sorted(set(agents["speaker_id"]) | set(agents["speaker_name"]))
+PLACE = "place"
+"""Where names of agents are known: a world, or the memory of an agent outside of worlds."""
+
+
+def _place() -> pl.Expr:
+    return pl.coalesce(pl.format("world:{}/", "world_id"), "agent_id").alias(PLACE)
+
+
+def agent_names(raw: pl.DataFrame) -> dict[str, list[str]]:
+    """Return place to the names and ids of the agents that speak there in a week, which stay.
+
+    A person may be called as an agent of somebody else's memory is: there the name is a person's.
+    """
+    agents = raw.filter(pl.col("role") == "agent").select(_place(), "speaker_id", "speaker_name")
+    return {
+        str(place): sorted(set(part["speaker_id"]) | set(part["speaker_name"]))
+        for (place,), part in agents.partition_by(PLACE, as_dict=True).items()
+    }
 
 
 TELLING = {"name": "person", "city": "place", "origin": "place", "employer": "organisation"}
@@ -70,15 +84,16 @@ def anonymize_week(
     if scored.is_empty():
         return AnonymizedInteractions.create_empty()
     keep = agent_names(raw)
-    frame = scored.join(people_of(raw), on=SESSION, how="left").with_columns(
+    frame = scored.with_columns(_place()).join(people_of(raw), on=SESSION, how="left").with_columns(
         pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String)))
     )
     told = told_by(Facts.create_empty() if facts is None else facts)
     frame = frame.join(told, on="user_key", how="left", maintain_order="left")
     frame = frame.with_columns(made_from=made_from(frame, keep, anonymizer, pseudonym))
     known = _known(frame, earlier)
-    clean = _clean(frame.join(known, on="interaction_id", how="anti"), keep, anonymizer, pseudonym)
-    texts = pl.concat([known, clean])
+    new = frame.join(known, on="interaction_id", how="anti")
+    clean = [_clean(part, names, anonymizer, pseudonym) for part, names in _by_place(new, keep)]
+    texts = pl.concat([known, *clean])
     return AnonymizedInteractions.shaped(
         frame.drop("input_text", "output_text", "correction", "told")
         .join(texts, on="interaction_id", maintain_order="left")
@@ -91,15 +106,25 @@ SIDES = ("input", "output", "correction")
 """Texts of an interaction; the first letter tells them apart in an id."""
 
 
-def made_from(frame: pl.DataFrame, keep: Sequence[str], anonymizer: Anonymizer, pseudonym: Pseudonym) -> pl.Series:
+def made_from(
+    frame: pl.DataFrame, keep: dict[str, list[str]], anonymizer: Anonymizer, pseudonym: Pseudonym
+) -> pl.Series:
     """Return a keyed hash of everything that decides each row's anonymized texts. The key keeps short texts from being guessed."""
-    shared = json.dumps([anonymizer.fingerprint, list(keep)])
-    rows = frame.select("input_text", "output_text", "correction", "people", "told").iter_rows()
+    shared = {
+        place: json.dumps([anonymizer.fingerprint, keep.get(place, [])]) for place in frame[PLACE].unique().to_list()
+    }
+    rows = frame.select(PLACE, "input_text", "output_text", "correction", "people", "told").iter_rows()
     return pl.Series(
         "made_from",
-        [pseudonym("made_from", shared + json.dumps(row, ensure_ascii=False)) for row in rows],
+        [pseudonym("made_from", shared[place] + json.dumps(row, ensure_ascii=False)) for place, *row in rows],
         dtype=pl.String,
     )
+
+
+def _by_place(frame: pl.DataFrame, keep: dict[str, list[str]]) -> list[tuple[pl.DataFrame, list[str]]]:
+    """Return the rows of each place with the names that stay there, in order."""
+    parts = sorted(frame.partition_by(PLACE, as_dict=True).items())
+    return [(part, keep.get(str(place), [])) for (place,), part in parts]
 
 
 def _known(frame: pl.DataFrame, earlier: pl.DataFrame | None) -> pl.DataFrame:
@@ -153,10 +178,13 @@ def anonymize_texts(
     """Return the frame with its text columns anonymized, for installations whose memory is anonymized, too."""
     keep, people = agent_names(raw), people_of(raw)
     for column in columns:
-        texts = frame.join(people, on=SESSION, how="left").select(id=key, text=column, people="people")
-        clean = anonymizer.anonymize(texts, keep, pseudonym).select(
-            pl.col("id").alias(key), pl.col("text").alias("_clean")
-        )
+        parts = [
+            anonymizer.anonymize(part.select(id=key, text=column, people="people"), names, pseudonym)
+            for part, names in _by_place(frame.join(people, on=SESSION, how="left").with_columns(_place()), keep)
+        ]
+        if not parts:
+            return frame
+        clean = pl.concat(parts).select(pl.col("id").alias(key), pl.col("text").alias("_clean"))
         frame = (
             frame.join(clean, on=key, maintain_order="left").with_columns(pl.col("_clean").alias(column)).drop("_clean")
         )

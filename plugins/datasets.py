@@ -23,8 +23,8 @@ SENTENCE = r"[^.!?…\n]+[.!?…\n]*\s*"
 ROLES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
 
-SESSION = ("agent_id", "session_key")
-"""What names a conversation outside of the memory."""
+TALK = ("agent_id", "session_key", "user_key")
+"""What names a person's part in a conversation outside of the memory."""
 
 NEEDED = (
     *(
@@ -92,7 +92,7 @@ def build_samples(
         chosen: Which of them become samples; the others may be context. All by default.
     """
     own = corrected(interactions.select(NEEDED).filter(pl.col("persona_id") == persona_id))
-    usable = trainable(own, persona_id, limits.min_quality).sort(*SESSION, "position", "interaction_id")
+    usable = trainable(own, persona_id, limits.min_quality).sort(*TALK, "position", "interaction_id")
     wanted = usable if chosen is None else usable.filter(chosen)
     single = without_duplicates(wanted, limits.near_duplicates)
     even = balanced(balanced(single, "user_key", limits.max_user_share), "_topic", limits.max_topic_share)
@@ -229,7 +229,7 @@ HISTORY = ("interaction_id", "input_text", "output_text", "source_message_ids", 
 def _with_history(frame: pl.DataFrame, history: int) -> pl.DataFrame:
     """Return the exchanges with those before them in the session, nearest first, as columns with a number."""
     return frame.with_columns(
-        pl.col(name).shift(back).over(SESSION).alias(f"{name}{back}")
+        pl.col(name).shift(back).over(TALK).alias(f"{name}{back}")
         for back in range(1, history + 1)
         for name in HISTORY
     )

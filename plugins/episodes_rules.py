@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from plugins.contracts import EpisodeExtractor, PluginConfig, Spent
-from plugins.interactions import SESSION
+from plugins.interactions import TALK
 from plugins.lexicon import DATA, any_of, content_words
-from plugins.order import ORDER
 from plugins.segmentation import boundaries, content
 from records.ids import content_id
 from records.memory import Episodes
+from records.names import world_and_name
 
 DISCLOSURE = [
     "my mom",
@@ -93,6 +93,8 @@ TYPES: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (  # the first that 
     ("disclosure", (), DISCLOSURE),
     ("plan", (), ["plan*", "next week", "tomorrow", "mañana", "la semana que viene"]),
 )
+IN_ORDER = (*TALK, "position", "interaction_id")
+"""Columns that sort interactions as they happened, each person's part in a conversation for itself."""
 SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
 TITLE_LENGTH = 80
 
@@ -119,7 +121,7 @@ class RuleEpisodes(EpisodeExtractor):
         min_shared_importance: float = 0.5
 
     name = "rules"
-    version = "2"
+    version = "3"
 
     def files(self) -> Sequence[Path]:
         """Return the weights of the topic shifts."""
@@ -144,20 +146,20 @@ class RuleEpisodes(EpisodeExtractor):
         """Return one row per segment with its aggregates and its interactions' texts."""
         gap = (pl.col("started_at") - pl.col("occurred_at").shift(1)).dt.total_minutes() > self.config.gap_minutes
         text = pl.concat_str("input_text", "output_text", separator="\n").str.strip_chars("\n")
-        frame = interactions.sort(*ORDER, "interaction_id").with_columns(
-            _pause=gap.fill_null(value=False).over(SESSION),
-            _company=(pl.col("participants") != pl.col("participants").shift(1).over(SESSION)).fill_null(value=False)
+        frame = interactions.sort(*IN_ORDER).with_columns(
+            _pause=gap.fill_null(value=False).over(TALK),
+            _company=(pl.col("participants") != pl.col("participants").shift(1).over(TALK)).fill_null(value=False)
             & (pl.col("participants").list.len() > 2),
             _turned=(
-                (pl.col("valence") - pl.col("valence").shift(1).over(SESSION)).abs() > self.config.valence_turn
+                (pl.col("valence") - pl.col("valence").shift(1).over(TALK)).abs() > self.config.valence_turn
             ).fill_null(value=False),
             _shift=pl.Series(self._shifts(interactions), dtype=pl.Boolean),
         )
-        frame = frame.with_columns(_part=pl.Series(self._parts(frame), dtype=pl.Int64), _chunk=pl.lit(0))
+        frame = frame.with_columns(_part=pl.Series(self._parts(frame), dtype=pl.Int64))
         return (
             frame.with_columns(
                 _text=text,
-                _segment=pl.concat_str(*SESSION, "_part", "_chunk", separator="\x1f"),
+                _segment=pl.struct(*TALK, "_part").rank("dense"),
                 _disclosed=text.str.count_matches(any_of(DISCLOSURE)),
                 _decided=text.str.count_matches(any_of(DECISION)),
                 _words=text.str.count_matches(r"\w+"),
@@ -194,12 +196,12 @@ class RuleEpisodes(EpisodeExtractor):
 
     def _shifts(self, interactions: pl.DataFrame) -> list[bool]:
         """Return whether each interaction, in the order of the segments, begins another topic."""
-        ordered = interactions.sort(*ORDER, "interaction_id")
+        ordered = interactions.sort(*IN_ORDER)
         if not self.config.topic_shifts:
             return [False] * ordered.height
         # An interaction turns to a topic with what was said to the agent; where nobody spoke before, with what it said.
         said = pl.when(pl.col("input_text") != "").then("input_text").otherwise("output_text")
-        sessions = ordered.group_by(SESSION, maintain_order=True).agg(said=said)["said"].to_list()
+        sessions = ordered.group_by(TALK, maintain_order=True).agg(said=said)["said"].to_list()
         found = [
             place in here
             for texts, here in zip(sessions, map(set, boundaries(sessions)), strict=True)
@@ -211,7 +213,7 @@ class RuleEpisodes(EpisodeExtractor):
         """Return the number of the segment of each interaction; soft cuts wait until a segment has ``shortest`` interactions."""
         parts, part, length, session = [], 0, 0, None
         for name, pause, soft in frame.select(
-            pl.concat_str(*SESSION, separator="\x1f"), "_pause", pl.any_horizontal("_company", "_turned", "_shift")
+            pl.struct(TALK).rank("dense"), "_pause", pl.any_horizontal("_company", "_turned", "_shift")
         ).rows():
             if name != session:
                 session, part, length = name, 0, 0
@@ -222,12 +224,13 @@ class RuleEpisodes(EpisodeExtractor):
         return parts
 
     def _sides(self, episode: dict[str, Any], row: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the episode as the other agents that spoke in it remember it."""
+        """Return the episode as the other agents that spoke in it remember it: those of the same world, or outside of any as this one."""
         own: dict[str, list[tuple[float, float, str]]] = {}
         for who, arousal, valence, emotion in zip(
             row["_personas"], row["_arousals"], row["_valences"], row["_emotions"], strict=True
         ):
-            if who is not None and who != row["agent_id"]:
+            here = who is not None and world_and_name(who)[0] == world_and_name(row["agent_id"])[0]
+            if here and who != row["agent_id"]:
                 own.setdefault(who, []).append((arousal, valence, emotion))
         sides = []
         for agent, lines in sorted(own.items()):

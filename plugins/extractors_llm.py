@@ -12,7 +12,7 @@ from pydantic import Field
 from plugins.contracts import FactExtractor, PluginConfig, Spent
 from plugins.episodes_rules import RuleEpisodes
 from plugins.facts_rules import fact_row
-from plugins.interactions import SESSION
+from plugins.interactions import SESSION, with_owner
 from plugins.order import ORDER
 from records.errors import PluginError
 from records.memory import EPISODE_TYPES, FACT_CATEGORIES, Episodes, Facts
@@ -84,7 +84,7 @@ class LLMFacts(FactExtractor):
         tokens_per_run: int = Field(0, ge=0, exclude=True)  # no part of the fingerprint: it changes no fact
 
     name = "openai"
-    version = "2"
+    version = "3"
     prompt = FACTS_PROMPT
 
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
@@ -97,8 +97,8 @@ class LLMFacts(FactExtractor):
         self.spent = Spent()
         before = _counters(model)
         rows: dict[str, dict[str, Any]] = {}
-        said = messages.filter(pl.col("role") != "system").sort(ORDER)
-        for session in said.partition_by(SESSION, maintain_order=True):
+        said = with_owner(messages.filter(pl.col("role") != "system").sort(ORDER))
+        for session in said.partition_by(*SESSION, "owner", maintain_order=True):
             size = self.config.messages_per_request
             for start in range(0, session.height, size):
                 spent = _counters(model)
@@ -156,7 +156,7 @@ class LLMEpisodes(RuleEpisodes):
     """Segments as the rules do; title, summary, type and importance are the model's."""
 
     name = "openai"
-    version = "2"
+    version = "3"
     prompt = EPISODE_PROMPT
 
     def extract(self, interactions: pl.DataFrame) -> pl.DataFrame:

@@ -345,7 +345,7 @@ class RuleFacts(FactExtractor):
     """
 
     name = "rules"
-    version = "2"
+    version = "3"
 
     def extract(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return Facts; cost is linear in the messages that say something in the first person."""
@@ -415,8 +415,13 @@ def fact_row(
     subject: str | None = None,
     modality: str = "statement",
 ) -> dict[str, Any]:
-    """Return a row of Facts read from one message."""
-    about = subject or message["speaker_id"]
+    """Return a row of Facts read from one message.
+
+    A relation of somebody else than the user ("sister") is named with the speaker: two have two sisters.
+    """
+    speaker = message["speaker_id"]
+    own = message["role"] == "user" and speaker == message["user_id"]
+    about = (subject if own else f"{speaker}: {subject}") if subject else speaker
     return {
         "fact_id": content_id("f", message["message_id"], about, category, key, value, stated, maker),
         "agent_id": message["agent_id"],

@@ -1,4 +1,8 @@
-"""From utterances to interactions: who answered what, within one week."""
+"""From utterances to interactions: who answered what, within one week, and whom it belongs to.
+
+A conversation is mostly one person's, or nobody's (a group, a world). Where several use one id for theirs, as a bot does that calls all
+of them "default", each has a part of its own in it.
+"""
 
 import json
 from collections.abc import Callable
@@ -14,6 +18,38 @@ LONGEST_INPUT = 20
 
 SESSION = ORDER[:2]
 """What names a conversation: two agents may use one session id for two."""
+
+TALK = (*SESSION, "user_id")
+"""What names a person's part in a conversation, of rows that were made of messages (`interactions`): user_id is null for nobody's."""
+
+PART = (*SESSION, "_part")
+"""The same of messages, see `_in_parts`."""
+
+
+def with_owner(messages: pl.DataFrame) -> pl.DataFrame:
+    """Return messages with ``owner``: the person whom each belongs to, null for nobody.
+
+    An answer that names no person belongs to the one whom it answers, where nobody else speaks in its session; in a conversation of
+    several what names nobody is nobody's.
+    """
+    asked = pl.col("user_id").filter(pl.col("role") == "user")
+    only = pl.when(asked.n_unique().over(SESSION) == 1).then(asked.first().over(SESSION))
+    return messages.with_columns(
+        owner=pl.coalesce("user_id", pl.when(pl.col("role") != "user").then(only)),
+    )
+
+
+def _in_parts(messages: pl.DataFrame) -> pl.DataFrame:
+    """Return messages with ``owner`` and ``_part``, sorted so that the parts of a session lie one after the other.
+
+    Where every answer says whom it belongs to, each person's messages are a part; else a session is one.
+    """
+    frame = with_owner(messages)
+    answers = pl.col("owner").filter(pl.col("role") == "agent")
+    apart = (answers.null_count().over(SESSION) == 0) & (answers.len().over(SESSION) > 0)
+    part = pl.when(apart).then("owner").fill_null("")  # no id is empty
+    return frame.with_columns(_part=part).sort(*PART, "position")
+
 
 
 def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
@@ -36,6 +72,7 @@ def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl
             feedback_rating=pl.mean_horizontal("rating", "correct").clip(-1, 1),
         )
     )
+    frame = _in_parts(frame)
     found = spans(frame).select("interaction_id", "first", "closed")
     closing = frame.with_row_index("_position").select("message_id", pl.col("_position").cast(pl.Int64))
     spoken = closing.join_asof(found.sort("closed"), left_on="_position", right_on="closed", strategy="forward")
@@ -60,8 +97,8 @@ def _keyed(frame: pl.DataFrame, kind: str, pseudonym: Callable[[str, str], str])
 def spans(frame: pl.DataFrame) -> pl.DataFrame:
     """Return one row per interaction: interaction_id, first, closed (row positions in ``frame``), anchor (whether answered).
 
-    ``frame`` holds a week's messages in `ORDER`. An agent's message closes the interaction of what the others said since
-    its last one; in a session without agents every message does. What follows the last answer is one open interaction.
+    ``frame`` holds a week's messages as `_in_parts` gives them. An agent's message closes the interaction of what the others said since
+    its last one; in a part without agents every message does. What follows the last answer is one open interaction.
     """
     rows = (
         frame.with_row_index("_position")
@@ -69,22 +106,22 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("role") != "system")
     )
     rows = rows.with_columns(
-        _start=pl.col("_position").min().over(SESSION),
-        _agents=(pl.col("role") == "agent").any().over(SESSION),
+        _start=pl.col("_position").min().over(PART),
+        _agents=(pl.col("role") == "agent").any().over(PART),
     )
     anchors = rows.filter(~pl.col("_agents") | (pl.col("role") == "agent")).with_columns(
-        _last=pl.col("_position").shift(1).over(*SESSION, "speaker_id")
+        _last=pl.col("_position").shift(1).over(*PART, "speaker_id")
     )
     answered = anchors.select(
-        *SESSION,
+        *PART,
         first=pl.max_horizontal(pl.coalesce(pl.col("_last") + 1, "_start"), pl.col("_position") - LONGEST_INPUT),
         closed="_position",
         anchor=pl.lit(value=True),
     )
-    ends = anchors.group_by(SESSION).agg(_end=pl.col("_position").max())
-    open_rows = rows.join(ends, on=SESSION, how="left").filter(pl.col("_position") > pl.col("_end").fill_null(-1))
+    ends = anchors.group_by(PART).agg(_end=pl.col("_position").max())
+    open_rows = rows.join(ends, on=PART, how="left").filter(pl.col("_position") > pl.col("_end").fill_null(-1))
     unanswered = (
-        open_rows.group_by(SESSION)
+        open_rows.group_by(PART)
         .agg(first=pl.col("_position").min(), closed=pl.col("_position").max())
         .with_columns(anchor=pl.lit(value=False))
     )
@@ -112,7 +149,7 @@ def _members(found: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 
 def interactions(raw: pl.DataFrame) -> pl.DataFrame:
     """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged."""
-    frame = raw.sort(ORDER)
+    frame = _in_parts(raw)
     found = spans(frame)
     members = _members(found, frame)
     own = pl.col("_position") == pl.col("closed")
@@ -128,7 +165,9 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         members.with_columns(_line=line, _answer=is_answer, _who=who)
         .group_by("closed", maintain_order=True)
         .agg(
-            pl.col("session_id", "session_key", "agent_id", "world_id", "user_id", "user_key", "week").first(),
+            pl.col("session_id", "session_key", "agent_id", "world_id", "week").first(),
+            # What several said to each other is nobody's own.
+            user_id=pl.when(pl.col("owner").n_unique() == 1).then(pl.col("owner").first()),
             persona_id=pl.col("_who").filter(pl.col("_answer") & (pl.col("role") == "agent")).first(),
             started_at=pl.col("occurred_at").min(),
             occurred_at=pl.col("occurred_at").max(),
@@ -158,6 +197,8 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         )
         .drop("_metadata")
     )
+    keys = frame.select("user_id", "user_key").drop_nulls().unique("user_id")
+    built = built.join(keys, on="user_id", how="left", maintain_order="left")
     return built.join(found.select("closed", "interaction_id"), on="closed").drop("closed")
 
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from plugins.contracts import Emotion, Scorer, Topics
 from plugins.feelings import as_given
-from plugins.interactions import SESSION, interactions
+from plugins.interactions import TALK, interactions
 from plugins.lexicon import language
 from records.interactions import ScoredInteractions
 
@@ -20,8 +20,8 @@ def score_week(
     built = interactions(raw)
     if built.is_empty():
         return ScoredInteractions.create_empty()
-    # To a scorer a conversation is one name: two agents may use the same one.
-    conversation = pl.concat_str(*SESSION, separator="\x1f").alias("session_id")
+    # To a scorer a conversation is one name: two agents, and two persons, may use the same one.
+    conversation = pl.struct(TALK).rank("dense").cast(pl.String).alias("session_id")
     whole = pl.concat_str("input_text", "output_text", separator="\n")
     texts = built.select("interaction_id", text=whole)
     known = _felt_before(built, emotion, earlier)

@@ -44,7 +44,9 @@ class Facts(Record):
     agent_id = dy.String(description="Whose memory it belongs to")
     user_id = dy.String(nullable=True, description="The person the session belongs to")
     user_key = dy.String(nullable=True, description="Keyed pseudonym of the user")
-    subject = dy.String(description="Whom it is about: a speaker id, or a relation of it such as 'sister'")
+    subject = dy.String(
+        description="Whom it is about: a speaker id, or a relation of the user such as 'sister'; 'speaker: sister' of somebody else"
+    )
     category = dy.String(check=one_of(FACT_CATEGORIES), description="identity, family, work, …")
     key = dy.String(description="What is stated, e.g. 'city' or 'sister.name'; one current value per subject and key")
     value = dy.String(min_length=1, description="The stated value")

@@ -61,22 +61,23 @@ class People:
         sessions = self.store.meta.tables["sessions"]
         if self._there(sa.select(1).where(sessions.c.agent_id == wanted)):
             return wanted
-        (place, called), everywhere = world_and_name(wanted), self._by_world()
-        outside = everywhere.pop(None, {})
-        return like(called, outside if place is None else like(place, everywhere) or {})
+        place, called = world_and_name(wanted)
+        outside, worlds = self._outside_and_worlds()
+        return like(called, outside if place is None else like(place, worlds) or {})
 
     def world(self, name: str) -> str:
         """Return the name of the world that is meant: the known one that has it, whatever case or accents, else the name itself."""
-        known = {world: world for world in self._by_world() if world is not None}
+        known = {world: world for world in self._outside_and_worlds()[1]}
         return like(as_id(name), known) or as_id(name)
 
-    def _by_world(self) -> dict[str | None, dict[str, str]]:
-        """Return world (None: outside of any) to name to id of the agents there."""
-        found: dict[str | None, dict[str, str]] = {}
+    def _outside_and_worlds(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return name to id of the agents outside of worlds, and the same of those in each world."""
+        outside: dict[str, str] = {}
+        worlds: dict[str, dict[str, str]] = {}
         for agent in self.agents():
             world, name = world_and_name(agent)
-            found.setdefault(world, {})[name] = agent
-        return found
+            (outside if world is None else worlds.setdefault(world, {}))[name] = agent
+        return outside, worlds
 
     def user(self, name: str, agent: str) -> str | None:
         """Return the id of an agent's user of that name, None if there is none or several are alike.

@@ -19,7 +19,7 @@ SELECT {COLUMNS}
 FROM messages m
 JOIN sessions s ON s.agent_id = m.agent_id AND s.session_id = m.session_id
 LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
-LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
+LEFT JOIN speakers p ON p.speaker_id = m.speaker_id AND m.role <> 'agent'
 LEFT JOIN speakers u ON u.speaker_id = m.user_id
 LEFT JOIN (
     SELECT message_id, max(quality_override) AS quality_override, avg(rating) AS rating,

@@ -319,6 +319,16 @@ class InteractionStore:
             found = connection.execute(query.order_by(m.c.occurred_at.desc(), m.c.seq.desc()).limit(1)).first()
         return None if found is None else (found[0], found[1])
 
+    def said_by(self, message_ids: Sequence[str], speakers: Iterable[str]) -> list[str]:
+        """Return those of the messages that one of the speakers said."""
+        c, wanted = self.meta.tables["messages"].c, sorted(speakers)
+        found: list[str] = []
+        with self.engine.connect() as connection:
+            for batch in chunks(message_ids, IDS - min(len(wanted), IDS // 2)):
+                query = sa.select(c.message_id).where(c.message_id.in_(batch), c.speaker_id.in_(wanted))
+                found += connection.execute(query).scalars()
+        return found
+
     def given(self, message_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return message id to what was given with it: source_ref, emotion, location, model_version, metadata."""
         c = self.meta.tables["messages"].c

@@ -17,7 +17,7 @@ MANIFEST = "manifest.parquet"
 OPTED_OUT = """
 SELECT m.message_id AS message_id FROM messages m
 JOIN sessions s ON s.agent_id = m.agent_id AND s.session_id = m.session_id
-LEFT JOIN speakers p ON p.speaker_id = m.speaker_id
+LEFT JOIN speakers p ON p.speaker_id = m.speaker_id AND m.role <> 'agent'
 LEFT JOIN speakers u ON u.speaker_id = m.user_id
 WHERE s.opt_out_training OR p.opt_out_training OR u.opt_out_training
 """

@@ -68,6 +68,7 @@ DERIVED = {
     ],
     "episode_embeddings": [
         "episode_id",
+        "user_id",
         "session_id",
         "started_at",
         "turn_first",
@@ -77,6 +78,7 @@ DERIVED = {
         "participants",
         "emotion",
         "importance",
+        "is_consolidated",
         "text",
         "source_message_ids",
     ],

@@ -1,5 +1,6 @@
 """Facts and episodes in recall: how well each fits a question, and the way back to what was said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,13 +64,27 @@ def fact_fit(facts: Derived, n: int) -> np.ndarray:
     return best
 
 
-def derived_memories(kind: str, derived: Derived, image: Image, scores: np.ndarray, k: int) -> list[dict[str, Any]]:
-    """Return the ``k`` best rows as fields of `Memory`; what leads only to messages that may not be shown is left out."""
+def derived_memories(
+    kind: str,
+    derived: Derived,
+    image: Image,
+    scores: np.ndarray,
+    k: int,
+    holds: Callable[[str, dict[str, Any], list[str]], bool],
+) -> list[dict[str, Any]]:
+    """Return the ``k`` best rows as fields of `Memory`; what leads only to messages that may not be shown is left out.
+
+    Args:
+        holds: Returns whether a row of a kind, whose messages at hand are of these sessions, may be shown.
+    """
     made: list[dict[str, Any]] = []
+    talks = image.rows["session_id"].to_list()
     may_be_shown = scores[np.isfinite(scores)]
     usual = float(np.median(may_be_shown)) if len(may_be_shown) else 0.0
     for row, fit, places in zip(derived.rows.iter_rows(named=True), derived.fit, derived.sources, strict=True):
         if kind == "fact" and row["status"] != "current":
+            continue
+        if not holds(kind, row, [talks[place] for place in places]):
             continue
         shown = [place for place in places if np.isfinite(scores[place])]
         own = 0.5 * float(fit)

@@ -97,18 +97,22 @@ class Filters:
     Attributes:
         since, until: Time of saying, from and before.
         session: Only this conversation.
-        participants: Only what speakers of these names said.
+        speakers: Only what speakers with these ids said, and the episodes in which they did.
         min_importance: From 0 to 1.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     session: str | None = None
-    participants: Sequence[str] | None = None
+    speakers: frozenset[str] | None = None
     min_importance: float = 0.0
 
-    def mask(self, rows: pl.DataFrame) -> np.ndarray:
-        """Return which messages pass, bool (n,)."""
+    def mask(self, rows: pl.DataFrame, said_by: Callable[[Sequence[str], frozenset[str]], list[str]]) -> np.ndarray:
+        """Return which messages pass, bool (n,).
+
+        Args:
+            said_by: Returns those of some message ids that one of some speakers said: two may have one name.
+        """
         wanted = pl.lit(value=True)
         if self.since is not None:
             wanted &= pl.col("occurred_at") >= self.since
@@ -116,11 +120,32 @@ class Filters:
             wanted &= pl.col("occurred_at") < self.until
         if self.session is not None:
             wanted &= pl.col("session_id") == self.session
-        if self.participants is not None:
-            wanted &= pl.col("speaker_name").is_in(list(self.participants))
+        if self.speakers is not None:
+            wanted &= pl.col("message_id").is_in(said_by(rows["message_id"].to_list(), self.speakers))
         if self.min_importance > 0:
             wanted &= pl.col("importance") >= self.min_importance
         return rows.select(pl.lit(value=True) & wanted).to_series().to_numpy() if rows.height else np.zeros(0, bool)
+
+    def holds(self, kind: str, row: dict[str, Any], sessions: list[str]) -> bool:
+        """Return whether a fact or an episode passes; what was shown to pass of its messages is looked at elsewhere.
+
+        Args:
+            sessions: Of those of its messages that are at hand. What leads to none was told by another agent, or is one's own
+                side of what happened in another's conversation.
+        """
+        if self.session is not None:
+            whole = kind == "fact" or not row["is_consolidated"] or len(sessions) == len(row["source_message_ids"])
+            return whole and bool(sessions) and set(sessions) == {self.session}
+        if sessions:
+            return True
+        said = row["valid_from"] if kind == "fact" else row["started_at"]
+        if (self.since is not None and said < self.since) or (self.until is not None and said >= self.until):
+            return False
+        if kind == "fact":  # what it leads to was not read, so that who said it is not known here
+            return self.speakers is None and self.min_importance <= 0
+        return (self.speakers is None or not self.speakers.isdisjoint(row["participants"])) and (
+            row["importance"] >= self.min_importance
+        )
 
 
 class Recaller:
@@ -211,7 +236,7 @@ class Recaller:
             self._by_hand(found, image, scope, emotion, moment)
             ranked = rank(found, several=asked.several)
             scores = ranked.scores + standing(image, asked)
-            scores = np.where(filters.mask(image.rows), scores, -np.inf)
+            scores = np.where(filters.mask(image.rows, self.store.said_by), scores, -np.inf)
             answer.withdrawn = image.rows.filter(image.withdrawn)["message_id"].to_list()
         if "message" in kinds and len(image):
             memories += _messages(image, ranked, scores, facts, k)
@@ -220,7 +245,7 @@ class Recaller:
             if kind in kinds and derived is not None:
                 memories += [
                     Memory(**made)
-                    for made in derived_memories(kind, derived, image, scores, k)
+                    for made in derived_memories(kind, derived, image, scores, k, filters.holds)
                     if kind == "episode" or not shown.issuperset(made["source_ids"])
                 ]
         memories.sort(key=lambda memory: (-memory.score, memory.kind, memory.id))
@@ -360,6 +385,8 @@ class Recaller:
         rows = self.memories.derived(kind, scope)
         if kind == "episode_embeddings" and self.shared is not None:
             told = self.memories.episodes_by_id(self.shared(scope.agent_id))
+            if scope.user_id is not None and told.height:
+                told = told.filter(pl.col("user_id") == scope.user_id)
             rows = (
                 pl.concat([rows, told]).unique("episode_id", keep="first", maintain_order=True)
                 if rows.height and told.height

@@ -99,10 +99,13 @@ def withdrawn(image: Image) -> np.ndarray:
         gone[place] = True
     for place in np.flatnonzero(((image.traits & BITS["withdraws"]) != 0) & users):
         gone[place] = True
+        # Nobody withdraws what was said where they never were.
+        own = np.isin(sessions, sessions[users & (speakers == speakers[place])])
         text = image.rows["text"][int(place)]
         named = _content(text) - {term(word, code) for word in COMMANDS for code in ("en", "es")}
         before = image.times < image.times[place]
         before |= (image.times == image.times[place]) & (np.arange(len(image)) < place)
+        before &= own
         if JUST_SAID.search(text) and len(named) < 2:
             mine = np.flatnonzero(before & (sessions == sessions[place]) & (speakers == speakers[place]))
             if len(mine):

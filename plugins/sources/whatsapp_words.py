@@ -16,7 +16,7 @@ MARK = re.compile(f"[{MARKS}]+")
 LEFT_TO_RIGHT = "\u200e"
 """What stands before everything that an iPhone writes itself."""
 
-BEGUN, ENDED = 4, 3
+BEGUN, ENDED = 6, 3
 """Characters at the beginning and the end of a phrase by which lines are chosen that may be one."""
 
 AFTER_A_NAME = r"(?:^|(?<=[\s\W])|(?<=[\u3040-\u9fff\uac00-\ud7af]))"
@@ -79,7 +79,8 @@ class Words:
         phrases = [key(p) for entry in ("deleted", "calls", "notices", "openings") for p in listed(data[entry])]
         phrases += [*self.whole, *self.after_mark, "null"]
         forms = [unicodedata.normalize(form, phrase) for phrase in phrases for form in ("NFC", "NFD")]
-        self.begun = {phrase[:BEGUN] for phrase in forms if not phrase.startswith("{}")}
+        plain = [phrase for phrase in forms if "{}" not in phrase[:BEGUN]]
+        self.begun = {(phrase + stop)[:BEGUN] for phrase in plain for stop in ("", *FULL_STOPS)}
         """How lines begin that can be one of the phrases: nearly all of what people say does not."""
         forms = [unicodedata.normalize(form, phrase) for phrase in self.documents for form in ("NFC", "NFD")]
         self.ended = {phrase[-ENDED:] for phrase in forms}

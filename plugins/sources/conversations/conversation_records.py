@@ -6,6 +6,8 @@ What a single message says does not belong here (see `plugins.sources.conversati
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from plugins.sources.conversations.conversation_exchanges import exchanged, instructed
+from plugins.sources.conversations.conversation_markup import said_in_text
 from plugins.sources.conversations.conversation_turns import is_message
 from plugins.sources.fields import first, identity, listing, mapping, mappings, string
 from plugins.sources.reading import parsed
@@ -22,6 +24,7 @@ WRAPPERS = (
     "sessions",
     "records",
     "rows",
+    "row",
     "samples",
     "train",
     "history",
@@ -38,6 +41,9 @@ ANSWERS = ("preferred_output", "preferred_completion", "chosen", "completion", "
 
 REFUSED = ("non_preferred_output", "non_preferred_completion", "rejected", "rejected_response")
 """Keys of answers that were judged worse than the one that counts."""
+
+TEXTS = ("text", "chosen", "prompt", "conversation", "conversations")
+"""Keys of one text that may be a whole conversation."""
 
 DEEPEST = 6
 
@@ -128,8 +134,17 @@ def _asked(part: Mapping[str, Any]) -> list[Any] | None:
     """Return the messages of a record, or those that a request sent."""
     for key in TALKS:
         value = part.get(key)
-        if isinstance(value, list) and value and not _is_wrapper(value):
-            return value
+        if isinstance(value, list) and value:
+            if (pairs := exchanged(value)) is not None:
+                return pairs
+            if not _is_wrapper(value):
+                return value
+    if (instruction := instructed(part)) is not None:
+        return instruction
+    for key in TEXTS:
+        value = part.get(key)
+        if isinstance(value, str) and (found := said_in_text(value)) is not None:
+            return list(found)
     for key in ("input", "prompt"):
         value = part.get(key)
         if isinstance(value, list) and any(is_message(item) for item in value):
@@ -158,6 +173,8 @@ def _as_answers(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value if any(is_message(item) for item in value) else []
     if string(value) is not None:
+        if (found := said_in_text(value)) is not None:
+            return list(found)
         is_envelope = any(key in _object(value) for key in ("choices", "output", "body"))
         return [] if is_envelope else [{"role": "assistant", "content": value}]
     return [value] if is_message(value) else []

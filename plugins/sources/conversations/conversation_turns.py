@@ -4,6 +4,7 @@ The forms of OpenAI (chat completions, responses, assistants), ShareGPT, Anthrop
 belong to one conversation does not belong here.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -60,6 +61,12 @@ PICTURES = {"image_url", "input_image", "image", "image_file", "picture"}
 SILENT = {"tool_use", "tool_result", "thinking", "reasoning", "redacted_thinking"}
 """Parts of a content that are for the model and its tools."""
 
+THINKING = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL)
+"""Reasoning that stands before an answer."""
+
+MODELS = {"bing", "bard", "gemini", "claude", "llm", "chat-gpt"}
+"""Names under which shared conversations have the one who answers."""
+
 DEEPEST = 5
 
 SHORTEST_ID = 8
@@ -96,6 +103,7 @@ def turn_of(message: Any, options: SourceOptions) -> Turn:
     """Return a message as a turn; one that is no speech has a reason."""
     if not isinstance(message, dict):
         return _refused(message, "not a message")
+    message = plain_message(message)
     written, role = _role(message, options)
     kind = string(message.get("type")) or ""
     if written is None or role is None:
@@ -110,6 +118,10 @@ def turn_of(message: Any, options: SourceOptions) -> Turn:
     if text is None:
         text = string(mapping(message.get("audio")).get("transcript")) or string(message.get("refusal"))
     text = cleaned(text).strip() if text is not None else None
+    if text and role == "agent" and (thinking := THINKING.match(text)) is not None:
+        text = text[thinking.end() :].strip()
+        if not text:
+            return _refused(message, "thoughts of a model, nothing said")
     if not text:
         return _refused(message, _unsaid(message, written, content, pictures), role)
     name = string(message.get("name")) if written not in TOOLS else None
@@ -150,10 +162,21 @@ def _extras(message: Mapping[str, Any], written: str, role: str, pictures: int) 
     return {key: value for key, value in found.items() if value}
 
 
+def plain_message(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message as its fields, where LangChain wrote down how to make it."""
+    made = message.get("kwargs")
+    if message.get("type") != "constructor" or not isinstance(made, dict):
+        return message
+    names = [name for name in listing(message.get("id")) if isinstance(name, str)]
+    kind = names[-1].removesuffix("Chunk").removesuffix("Message").lower() if names else None
+    return {**made, "type": string(made.get("type")) or kind}
+
+
 def is_message(value: Any) -> bool:
     """Return whether something looks like a message: it says who speaks, or what is said, and holds no messages itself."""
     if not isinstance(value, dict):
         return False
+    value = plain_message(value)
     speaks = any(key in value for key in ("role", "from", "sender", "author", "speaker"))
     says = any(key in value for key in ("content", "value", "text", "parts", "tool_calls", "refusal"))
     return speaks or says or string(value.get("type")) in TYPES
@@ -189,7 +212,7 @@ def _role(message: Mapping[str, Any], options: SourceOptions) -> tuple[str | Non
             continue
         written = written.strip()
         role = "system" if written.lower() in TOOLS else ROLE_NAMES.get(written.lower())
-        if role is None and is_agent(written, options):
+        if role is None and (is_agent(written, options) or written.lower() in MODELS):
             role = "agent"
         if role is None and same_name(written, options.user):
             role = "user"

@@ -12,6 +12,7 @@ from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.conversations.conversation_identity import Known
+from plugins.sources.conversations.conversation_markup import BEGUN
 from plugins.sources.conversations.conversation_records import Conversation, conversations_of, told_of
 from plugins.sources.conversations.conversation_times import SECOND, placed
 from plugins.sources.conversations.conversation_turns import TIMES, Turn, turn_of
@@ -48,6 +49,15 @@ LIST_OF_TALK = re.compile(
     r'|"(?:choices|output)"\s*:\s*\['
 )
 BARE = re.compile(r"^\s*\[\s*[\[{]")
+PAIRS = re.compile(
+    r'"(?:history|internal|visible|conversations?|messages|dialogue?|dialog|turns|chat)"\s*:\s*\[\s*'
+    r'(?:\[\s*(?:"(?:[^"\\]|\\.)*"|null)\s*,\s*(?:"(?:[^"\\]|\\.)*"|null)\s*\]'
+    r'|\{\s*"(?:human|user|prompt|question|query|input|instruction)"\s*:\s*")'
+)
+"""A list of exchanges."""
+
+INSTRUCTION = re.compile(r'"(?:output|response|answer|completion)"\s*:\s*"')
+LANGCHAIN = re.compile(r'"type"\s*:\s*"(?:human|ai)"\s*,\s*"(?:data|content)"\s*:|"(?:Human|AI)Message(?:Chunk)?"\s*\]')
 OF_TABLES = ('"occurred_at"', '"session_id"', '"speaker_id"', '"agent_id"', '"user_id"')
 
 
@@ -219,10 +229,22 @@ def _has_talk(path: Path, head: str) -> bool:
         return False
     if '"thread_id"' in head and '"uuid"' in head:  # Zep's
         return False
+    if not any(key in head for key in OF_TABLES) and _has_exchanges(head):
+        return True
     roles = '"role"' in head and any(f'"{key}"' in head for key in ("content", "text", "parts", "value"))
     if LIST_OF_TALK.search(head):
         return roles or _has_senders(head)
     return roles and bool(BARE.search(head)) and not any(key in head for key in OF_TABLES)
+
+
+def _has_exchanges(head: str) -> bool:
+    """Return whether a file holds conversations as exchanges, as one text each, or as LangChain writes messages."""
+    return bool(
+        PAIRS.search(head)
+        or BEGUN.search(head)
+        or LANGCHAIN.search(head)
+        or ('"instruction"' in head and INSTRUCTION.search(head))
+    )
 
 
 def _has_senders(head: str) -> bool:
