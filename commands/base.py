@@ -7,6 +7,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from records.errors import MemoryAssetsError
+from records.names import nearest
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +26,29 @@ Agent = Annotated[str, typer.Option("--agent", "-a", help="Whose memory.")]
 User = Annotated[str | None, typer.Option("--user", "-u", help="Only what belongs to this person.")]
 
 World = Annotated[str | None, typer.Option("--world", "-w", help="The world that the agent lives in.")]
+
+AsWritten = Annotated[
+    bool, typer.Option("--as-written", help="The id is meant exactly as it is written, also when nobody has it yet.")
+]
+
+
+def person(memory: Any, name: str | None, as_written: bool) -> str | None:
+    """Return the id of the person that a name means, whatever its case; one that nobody has stays what it is.
+
+    Raises:
+        MemoryAssetsError: nobody has it, but somebody has one that looks like it.
+    """
+    if name is None or as_written:
+        return name
+    known = memory.people.anybody(name)
+    if known is not None:
+        return str(known)
+    close = nearest(name, memory.people.persons())
+    if close:
+        raise MemoryAssetsError(
+            f"there is no user {name!r}; did you mean {' or '.join(map(repr, close))}? (--as-written takes it exactly)"
+        )
+    return name
 
 
 def client() -> Any:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from commands.base import Json, World, app, bar, client, say
+from commands.base import AsWritten, Json, World, app, bar, client, person, say
 from records.errors import MemoryAssetsError
 
 Whose = Annotated[
     str | None,
-    typer.Option("--agent", "-a", help="With --session: only this agent's; without, that of every agent that uses the id."),
+    typer.Option(
+        "--agent", "-a", help="With --session: only this agent's; without, that of every agent that uses the id."
+    ),
 ]
 
 
@@ -24,6 +26,7 @@ def forget(
     resume: Annotated[bool, typer.Option(help="Finish what was begun and killed.")] = False,
     rebuild: Annotated[bool, typer.Option(help="Make again what others said in the same weeks.")] = True,
     verify: Annotated[bool, typer.Option(help="Search every file and table for what was erased.")] = True,
+    as_written: AsWritten = False,
     as_json: Json = False,
 ) -> None:
     """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
@@ -31,6 +34,7 @@ def forget(
     from serving.erasure import Erasure
 
     memory = client()
+    user = person(memory, user, as_written)
     named = [(k, v) for k, v in (("user", user), ("session", session), ("message", message)) if v]
     if len(named) != 1 - resume:
         raise MemoryAssetsError("name exactly one of --user, --session, --message to forget, or --resume alone")
@@ -76,12 +80,14 @@ def opt_out(
     agent: Whose = None,
     world: World = None,
     undo: Annotated[bool, typer.Option(help="Take it back: it may be trained on again.")] = False,
+    as_written: AsWritten = False,
     as_json: Json = False,
 ) -> None:
     """Let nothing a person or a conversation said be trained on; adapters that were trained on it are quarantined."""
     if (user is None) == (session is None):
         raise MemoryAssetsError("name exactly one of --user, --session")
     memory = client()
+    user = person(memory, user, as_written)
     changed = memory.opt_out(user=user, session=session, agent=agent, world=world, value=not undo)
     if not changed:
         raise MemoryAssetsError("there is no such user or session")

@@ -50,7 +50,7 @@ def _of_layer(layer: Layer, weekly: dg.WeeklyPartitionsDefinition) -> list[dg.As
         **shared,
     )
     def adapter(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
-        return make_adapter(context, tools, layer.slot(context))
+        return make_adapter(context, tools, layer.slot(context, tools.store.personas()))
 
     @dg.asset(
         name=layer.evaluation,
@@ -62,7 +62,7 @@ def _of_layer(layer: Layer, weekly: dg.WeeklyPartitionsDefinition) -> list[dg.As
         **shared,
     )
     def evaluation(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
-        return evaluate(tools, layer.slot(context), layer.evaluation)
+        return evaluate(tools, layer.slot(context, tools.store.personas()), layer.evaluation)
 
     @dg.asset(
         name=layer.deployed,
@@ -72,7 +72,7 @@ def _of_layer(layer: Layer, weekly: dg.WeeklyPartitionsDefinition) -> list[dg.As
         **shared,
     )
     def deployed(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.MaterializeResult:
-        return deploy(tools, layer.slot(context))
+        return deploy(tools, layer.slot(context, tools.store.personas()))
 
     return [adapter, evaluation, deployed]
 
@@ -231,7 +231,12 @@ def _row(
 def evaluate(tools: Tools, slot: Slot, asset: str) -> dg.MaterializeResult:
     """Judge the newest adapter of a slot; write down what was found and whether it is approved."""
     row = newest_adapter(tools, slot)
-    found = evaluate_apart(tools.settings, evaluation_job(tools, row))
+    job = evaluation_job(tools, row)
+    try:
+        found = evaluate_apart(tools.settings, job)
+    finally:
+        if job.others is not None:
+            job.others.unlink(missing_ok=True)  # what other personas said has no place beside this one's weights
     verdicts = found["verdicts"]
     reasons = [verdict["name"] for verdict in verdicts if not verdict["passed"]]
     passed = bool(verdicts) and not reasons

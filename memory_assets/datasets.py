@@ -47,14 +47,14 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
         """Layer 1: everything a persona may learn from, with a manifest of messages and hashes."""
-        return make_dataset(context, tools, anonymized_interactions, LAYERS["personality"].slot(context), None)
+        return make_dataset(context, tools, anonymized_interactions, LAYERS["personality"].slot(context, tools.store.personas()), None)
 
     @made(LAYERS["episodic"])
     def episodic_dataset(
         context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
         """Layer 2: what a persona may learn from one week."""
-        return make_dataset(context, tools, anonymized_interactions, LAYERS["episodic"].slot(context), None)
+        return make_dataset(context, tools, anonymized_interactions, LAYERS["episodic"].slot(context, tools.store.personas()), None)
 
     @made(LAYERS["skill"], ins=every)
     def skill_dataset(
@@ -64,7 +64,7 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
         tools: dg.ResourceParam[Tools],
     ) -> pl.DataFrame:
         """Layer 3: what a persona said on a skill's topics, from all weeks."""
-        slot = LAYERS["skill"].slot(context)
+        slot = LAYERS["skill"].slot(context, tools.store.personas())
         chosen = skill_filter(tools, slot.skill or "", config)
         return make_dataset(context, tools, anonymized_interactions, slot, chosen)
 

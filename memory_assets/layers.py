@@ -3,12 +3,14 @@
 1 personality, once per persona; 2 episodic, per persona and week; 3 skill, per persona and skill, on demand.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from memory_assets.partitions import PERSONA_SKILLS, PERSONAS, persona_weeks
+from records.names import file_name, named_by_file
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,21 @@ class Layer:
         """Return how its assets are partitioned."""
         return {None: PERSONAS, "week": persona_weeks(weekly), "skill": PERSONA_SKILLS}[self.dimension]
 
-    def slot(self, context: Any) -> Slot:
-        """Return whose adapter a run's partition is."""
+    def slot(self, context: Any, personas: Iterable[str]) -> Slot:
+        """Return whose adapter a run's partition is, of those personas that there are."""
         key = context.partition_key
         if self.dimension is None:
-            return Slot(self.name, key)
+            return Slot(self.name, named_by_file(key, personas))
         assert isinstance(key, dg.MultiPartitionKey)
         parts = key.keys_by_dimension
-        return Slot(self.name, parts["persona"], **{self.dimension: parts[self.dimension]})
+        return Slot(self.name, named_by_file(parts["persona"], personas), **{self.dimension: parts[self.dimension]})
+
+    def key(self, slot: Slot) -> str:
+        """Return the partition of a slot."""
+        persona = file_name(slot.persona)
+        if self.dimension is None:
+            return persona
+        return dg.MultiPartitionKey({"persona": persona, self.dimension: getattr(slot, self.dimension)})
 
     @property
     def assets(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
+from memory_assets.partitions import persona_keys
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
@@ -125,7 +126,7 @@ def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:
     """Add a partition for every agent that has spoken; return their ids."""
     personas = tools.store.personas()
     known = set(dagster.get_dynamic_partitions("persona"))
-    dagster.add_dynamic_partitions("persona", [persona for persona in personas if persona not in known])
+    dagster.add_dynamic_partitions("persona", [key for key in persona_keys(personas) if key not in known])
     return personas
 
 
@@ -149,9 +150,7 @@ def train_slot(
             f"no agent {slot.persona!r} has said anything; there are {', '.join(tools.store.personas()) or 'none'}"
         )
     layer = LAYERS[slot.layer]
-    key: Any = slot.persona
-    if layer.dimension is not None:
-        key = dg.MultiPartitionKey({"persona": slot.persona, layer.dimension: getattr(slot, layer.dimension)})
+    key = layer.key(slot)
     config = {"ops": {layer.dataset: {"config": dict(chosen)}}} if chosen else None
     defs = definitions_for(settings)
     with instance(settings) as dagster:

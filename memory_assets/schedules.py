@@ -7,6 +7,7 @@ import dagster as dg
 
 from memory_assets.tools import Tools
 from records.ids import text_hash
+from records.names import file_name
 from records.weeks import week_of
 
 
@@ -50,11 +51,12 @@ def changed_personas(known: set[str], tools: Tools) -> list[dg.RunRequest] | dg.
 
     weeks: dict[str, list[str]] = {}
     for persona, week, samples, digest in learnable_by_week(tools):
-        if persona in known and samples:
-            weeks.setdefault(persona, []).append(f"{week}:{digest}")
+        key = file_name(persona)
+        if key in known and samples:
+            weeks.setdefault(key, []).append(f"{week}:{digest}")
     requests = [
-        dg.RunRequest(run_key=f"{persona}:{text_hash(' '.join(sorted(said)))}", partition_key=persona)
-        for persona, said in sorted(weeks.items())
+        dg.RunRequest(run_key=f"{key}:{text_hash(' '.join(sorted(said)))}", partition_key=key)
+        for key, said in sorted(weeks.items())
     ]
     return requests or dg.SkipReason("no persona has said anything that may be learned")
 

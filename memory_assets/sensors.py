@@ -8,8 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from memory_assets.partitions import PERSONAS
+from memory_assets.layers import LAYERS, Slot
+from memory_assets.partitions import PERSONAS, persona_keys
 from memory_assets.tools import Tools
+from records.names import file_name
 from records.weeks import week_of
 
 MAX_ATTEMPTS = 3
@@ -39,7 +41,8 @@ def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
     def persona_sensor(
         context: dg.SensorEvaluationContext, tools: dg.ResourceParam[Tools]
     ) -> dg.SensorResult | dg.SkipReason:
-        new = sorted(set(tools.store.personas()) - set(context.instance.get_dynamic_partitions("persona")))
+        known = context.instance.get_dynamic_partitions("persona")
+        new = sorted(set(persona_keys(tools.store.personas())) - set(known))
         if not new:
             return dg.SkipReason("no new persona")
         return dg.SensorResult(dynamic_partitions_requests=[PERSONAS.build_add_request(new)])
@@ -79,12 +82,12 @@ def episodic(instance: dg.DagsterInstance, tools: Tools, now: datetime) -> dg.Se
     known, running = set(instance.get_dynamic_partitions("persona")), week_of(now)
     least, requests, notes = tools.settings.adapters.min_samples, [], []
     for persona, week, samples, digest in learnable_by_week(tools):
-        if persona not in known or week >= running or samples < least:
+        if file_name(persona) not in known or week >= running or samples < least:
             continue
         if tools.adapter_book.newest("personality", persona) is None:
             notes.append(f"{week}: a persona has no layer 1 yet")
             continue
-        key = dg.MultiPartitionKey({"persona": persona, "week": week})
+        key = LAYERS["episodic"].key(Slot("episodic", persona, week=week))
         requests.append(dg.RunRequest(run_key=f"{key}:{digest}", partition_key=key))
     if not requests:
         return dg.SkipReason("; ".join(sorted(set(notes))) or f"no ended week of a persona has {least} samples")
@@ -95,13 +98,15 @@ def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | 
     """Return one run per persona and receipt that asks for it; a run that fails is for a person to look at."""
     known = set(instance.get_dynamic_partitions("persona"))
     asked = {
-        persona: receipt for persona, receipt in sorted(tools.receipt_book.retraining().items()) if persona in known
+        file_name(persona): receipt
+        for persona, receipt in sorted(tools.receipt_book.retraining().items())
+        if file_name(persona) in known
     }
     if not asked:
         return dg.SkipReason("no erasure asks for a training")
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=f"{persona}:{receipt}", partition_key=persona) for persona, receipt in asked.items()
+            dg.RunRequest(run_key=f"{key}:{receipt}", partition_key=key) for key, receipt in asked.items()
         ]
     )
 

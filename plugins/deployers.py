@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from plugins.training import Deployer, Deployment
+from records.names import file_name
 
 Fill = Callable[[Deployment, Path], None]
 """Writes what a server needs into a folder."""
@@ -31,7 +32,7 @@ class FolderDeployer(Deployer):
 
     def shelf(self, it: Deployment) -> Path:
         """Return the folder in which the versions of one persona's layer lie."""
-        return it.home / it.persona_id.replace("/", "_") / it.layer
+        return it.home / file_name(it.persona_id) / file_name(it.layer)
 
     def fill(self, it: Deployment, folder: Path) -> None:
         """Write what a server needs into a new folder."""

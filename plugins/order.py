@@ -32,19 +32,28 @@ def ordered(messages: pl.DataFrame) -> pl.DataFrame:
         return messages.with_columns(position=pl.lit(None, pl.Int64))
     frame = messages.sort("agent_id", "session_id", "occurred_at", "message_id")
     own = frame["occurred_at"].dt.epoch("us").to_numpy()
-    before = _followed(frame, own)
-    chains = _Chains(own, _by_turn(frame, before, _Chains(own, before)))
-    roots = frame["message_id"].gather(chains.root)
-    frame = frame.with_columns(
-        _latest=pl.Series(chains.latest),
-        _root=roots,
-        _depth=pl.Series(chains.depth),
-        _ms=pl.Series(chains.latest // 1000),
-    ).sort("agent_id", "session_id", "_latest", "_root", "_depth", "message_id")
-    place = pl.int_range(pl.len()).over("agent_id", "session_id", "_ms")
-    return frame.with_columns(position=pl.col("_ms") * PER_MILLISECOND + place).drop(
-        "_latest", "_root", "_depth", "_ms"
-    )
+    latest = own
+    if frame["follows"].null_count() + frame["turn"].null_count() < 2 * frame.height:
+        before = _followed(frame, own)
+        chains = _Chains(own, _by_turn(frame, before, _Chains(own, before)))
+        frame = frame.with_columns(
+            _latest=pl.Series(chains.latest),
+            _root=frame["message_id"].gather(chains.root),
+            _depth=pl.Series(chains.depth),
+        ).sort("agent_id", "session_id", "_latest", "_root", "_depth", "message_id")
+        latest = frame["_latest"].to_numpy()
+        frame = frame.drop("_latest", "_root", "_depth")
+    ms = latest // 1000
+    return frame.with_columns(position=pl.Series(ms * PER_MILLISECOND + _places(frame, ms)))
+
+
+def _places(frame: pl.DataFrame, ms: np.ndarray) -> np.ndarray:
+    """Return the place of each message among those of its conversation and millisecond; the frame is in order."""
+    session = frame.select(pl.struct(*ORDER[:2]).rle_id()).to_series().to_numpy()
+    first = np.ones(frame.height, bool)
+    first[1:] = (session[1:] != session[:-1]) | (ms[1:] != ms[:-1])
+    rows = np.arange(frame.height)
+    return rows - np.maximum.accumulate(np.where(first, rows, 0))
 
 
 def with_position(frame: pl.DataFrame) -> pl.DataFrame:

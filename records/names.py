@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote
 
 T = TypeVar("T")
 
+LONGEST_NAME = 1_000
+"""Characters of a name; what is longer was never one, and would fill the memory of names that were compared."""
+
 LONGEST_FILE = 180
 """Bytes that the name of a file after somebody has at most, each odd one written as ``%XX``; file systems take 255."""
 
@@ -35,13 +38,17 @@ def as_id(name: str) -> str:
     return cleaned(name).strip()
 
 
-@lru_cache(maxsize=65_536)
 def fold(name: str) -> str:
     """Return what is compared of a name: ``" JOSÉ\\u200e  Luis"`` and ``"jose luis"`` are one.
 
     Letters that only an accent tells apart are one; letters of other scripts stay what they are. A name of marks and
-    symbols alone keeps them, so that two emoji are two names.
+    symbols alone keeps them, so that two emoji are two names. What is longer than names are is compared as it stands.
     """
+    return _folded(name) if len(name) <= LONGEST_NAME else name
+
+
+@lru_cache(maxsize=65_536)
+def _folded(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name.casefold())
     kept = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Cf", "Cc"))
     return " ".join(kept.split()) or " ".join(name.split())

@@ -52,7 +52,7 @@ class Lake:
 
     def location(self, asset: str, partition: str | None) -> str:
         """Return the path of a partition; a key of two dimensions (persona|week) is a folder and a file."""
-        parts = [quote(part, safe="") for part in (partition or WHOLE).split("|")]
+        parts = [_path_part(part) for part in (partition or WHOLE).split("|")]
         return f"{self._fs[1].rstrip('/')}/{asset}/{'/'.join(parts)}.parquet"
 
     def write(self, asset: str, partition: str | None, frame: pl.DataFrame) -> Written:
@@ -106,3 +106,9 @@ class Lake:
             protocol = self.url.split("://", 1)[0]
             paths = [f"{protocol}://{path}" for path in paths]
         return pl.scan_parquet(paths, schema=record.polars_schema(), missing_columns="insert", extra_columns="ignore")
+
+
+def _path_part(key: str) -> str:
+    """Return a part of a key as a file or folder is called: no other folder, and not hidden."""
+    written = quote(key, safe="")
+    return f"%2E{written[1:]}" if written.startswith(".") else written

@@ -92,10 +92,29 @@ class People:
             return wanted
         speakers = self.store.meta.tables["speakers"]
         persons = sa.select(1).where(speakers.c.speaker_id == wanted, speakers.c.kind == "user")
-        for elsewhere in (sa.select(1).where(m.c.user_id == wanted), persons, sa.select(1).where(s.c.user_id == wanted)):
+        for elsewhere in (
+            sa.select(1).where(m.c.user_id == wanted),
+            persons,
+            sa.select(1).where(s.c.user_id == wanted),
+        ):
             if self._there(elsewhere):
                 return None
         return like(wanted, {user: user for user in self.users(agent)})
+
+    def anybody(self, name: str) -> str | None:
+        """Return the id of the person of that name, whoever's user, None if there is none or several are alike."""
+        speakers, messages = self.store.meta.tables["speakers"], self.store.meta.tables["messages"]
+        wanted = as_id(name)
+        for table in (speakers.c.speaker_id, messages.c.user_id):
+            if self._there(sa.select(1).where(table == wanted)):
+                return wanted
+        return like(wanted, {person: person for person in self.persons()})
+
+    def persons(self) -> list[str]:
+        """Return the ids of all persons who said something, or to whom a conversation belongs."""
+        speakers = self.store.meta.tables["speakers"]
+        spoken = self._column(sa.select(speakers.c.speaker_id).where(speakers.c.kind == "user"))
+        return sorted({*spoken, *self.users()})
 
     def session(self, name: str, agent: str) -> str | None:
         """Return the id of an agent's conversation of that name, None if there is none or several are alike."""

@@ -175,7 +175,9 @@ class InteractionStore:
             new.follows.is_not(None),
             sa.or_(old.follows.is_(None), sa.not_(old.follows.contains(new.follows))),
         )
-        both = sa.case((old.follows.is_(None), new.follows), else_=old.follows.concat(sa.literal_column("' '")).concat(new.follows))
+        both = sa.case(
+            (old.follows.is_(None), new.follows), else_=old.follows.concat(sa.literal_column("' '")).concat(new.follows)
+        )
         changes = {
             "follows": sa.case((placed, both), else_=old.follows),
             "text": sa.case((edited, new.text), else_=old.text),

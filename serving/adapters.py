@@ -14,12 +14,13 @@ import sqlalchemy as sa
 
 from plugins.training import Deployer, Deployment
 from records.errors import StoreError, TrainingError
-from records.ids import content_id
+from records.ids import content_id, text_hash
 
 if TYPE_CHECKING:
     from serving.installation import Installation
 
 Row = dict[str, Any]
+MODEL_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 Probe = Callable[[Deployer, Deployment], dict[str, Any]]
 """Asks what was deployed and returns what it found, with ``passed``."""
 
@@ -73,7 +74,6 @@ class AdapterBook:
         from plugins.persona import system_prompt
 
         persona, layer = adapter["persona_id"], adapter["layer"]
-        name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in persona.lower())
         return Deployment(
             adapter_id=adapter["adapter_id"],
             adapter=self.weights(adapter),
@@ -81,7 +81,7 @@ class AdapterBook:
             home=self.home / "deployed",
             persona_id=persona,
             layer=layer if adapter["skill"] is None else f"skill-{adapter['skill']}",
-            tag=f"{name}:{_version(adapter)}",
+            tag=f"{_model_name(persona)}:{_version(adapter)}",
             system=system_prompt(self.store.rows("core_memory", agent_id=persona)),
             under=tuple(self.weights(row) for row in self.below(adapter)) if serving else (),
         )
@@ -257,6 +257,12 @@ def _same_slot(deployment: Row, adapter: Row, target: str) -> bool:
         adapter["layer"],
         adapter["skill"],
     )
+
+
+def _model_name(persona: str) -> str:
+    """Return what servers of models call a persona: small letters, digits, - _ and . of ASCII; what is left out of an id stands in a hash."""
+    name = "".join(c if c in MODEL_LETTERS else "-" for c in persona.lower())[:40].lstrip("-._")
+    return name if name == persona else f"{name}-{text_hash(persona)[:8]}".lstrip("-")
 
 
 def _version(adapter: Row) -> str:

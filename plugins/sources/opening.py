@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plugins.contracts import Source
 from plugins.registry import PluginRegistry
-from plugins.sources.reading import checked, head_of, is_archive, unpacked
+from plugins.sources.reading import checked, files_in, head_of, is_archive, is_folder, unpacked
 from records.errors import SourceError
 
 SQLITE = b"SQLite format 3\x00"
@@ -43,7 +43,7 @@ def offers(registry: PluginRegistry, target: str, name: str | None = None) -> It
         yield [Offer(registry.create("source", name=name or "sql"), target, target.rsplit("@", 1)[-1])]
         return
     path = Path(target)
-    if path.is_dir():
+    if is_folder(path):
         yield _of_folder(registry, path, path.name, name)
     elif is_archive(checked(path)):
         with tempfile.TemporaryDirectory(prefix="memory-import-") as folder:
@@ -67,7 +67,7 @@ def choose_source(registry: PluginRegistry, target: str, name: str | None) -> So
     if "://" in target:
         return registry.create("source", name="sql")
     path = checked(Path(target))
-    found = _recognised(registry, path)
+    found = _recognised(_sources(registry), path)
     if found is None:
         known = ", ".join(registry.names("source"))
         if path.open("rb").read(len(SQLITE)) == SQLITE:
@@ -78,28 +78,31 @@ def choose_source(registry: PluginRegistry, target: str, name: str | None) -> So
     return found
 
 
-def _recognised(registry: PluginRegistry, path: Path) -> Source | None:
+def _sources(registry: PluginRegistry) -> list[Source]:
+    return [registry.create("source", name=known) for known in registry.names("source")]
+
+
+def _recognised(sources: list[Source], path: Path) -> Source | None:
     """Return the most particular source that recognises a file; plain tables go by the suffix alone."""
     head = head_of(path)
-    made = [registry.create("source", name=known) for known in registry.names("source")]
-    fitting = [source for source in made if source.sniff(path, head)]
+    fitting = [source for source in sources if source.sniff(path, head)]
     return min(fitting, key=lambda source: (source.general, source.name)) if fitting else None
 
 
 def _of_folder(registry: PluginRegistry, folder: Path, called: str, name: str | None) -> list[Offer]:
     """Return the source that reads a folder as a whole, or one per file that is recognised, in order of their names."""
     stem = Path(called).stem if called.lower().endswith(".zip") else called
-    wanted = [name] if name is not None else registry.names("source")
-    whole = [
-        source for source in (registry.create("source", name=known) for known in wanted) if source.sniff_folder(folder)
-    ]
+    sources = [registry.create("source", name=name)] if name is not None else _sources(registry)
+    whole = [source for source in sources if source.sniff_folder(folder)]
     if whole:
         return [Offer(min(whole, key=lambda source: source.name), str(folder), called, stem)]
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size):
-        source = registry.create("source", name=name) if name is not None else _recognised(registry, path)
+    for path in files_in(folder):
+        if not path.stat().st_size:
+            continue
+        source = sources[0] if name is not None else _recognised(sources, path)
         if source is not None:
             found.append(Offer(source, str(path), str(path.relative_to(folder)), stem))
     if not found:
-        raise SourceError(f"{called}: no file in it is recognised; name the format with --format: {', '.join(wanted)}")
+        raise SourceError(f"{called}: no file in it is recognised; name the format with --format: {', '.join(registry.names('source'))}")
     return found

@@ -2,20 +2,34 @@
 
 import json
 import lzma
+import math
+import os
 import stat
 import struct
+import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from records.errors import SourceError
+from records.names import cleaned
 
 HEAD_BYTES = 65_536
 
 LARGEST_JSON = 1 << 30
 """Bytes of a file that is read as one JSON value: it takes about six times as much memory."""
+
+FEW_VALUES = 5_000_000
+FEWEST_BYTES = 8
+"""Bytes that a value of a larger JSON file has at least, on the average: one of empty lists takes twenty times its size as memory."""
+
+DEEPEST = 200
+"""Levels of JSON within JSON; what is deeper would overflow the stack wherever it is looked at."""
+
+DEEPEST_FOLDER = 40
+"""Folders within folders that are looked through; exports have four."""
 
 LARGEST_ARCHIVE = 8 << 30
 """Bytes that all texts of an archive may have when unpacked."""
@@ -64,6 +78,44 @@ def encoding_of(path: Path, encoding: str | None = None) -> str:
     if some and max(even, odd) > 0.4 * some and min(even, odd) < 0.05 * some:
         return "utf-16-be" if even > odd else "utf-16-le"
     return "utf-8"
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; false also where no path can be like that."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def files_in(folder: Path, *ends: str) -> list[Path]:
+    """Return the files in a folder and all folders in it, in order of their paths; links, pipes and devices are none.
+
+    Args:
+        folder: Where to look.
+        ends: How their names end (in lower case), e.g. a suffix; none: all of them.
+    """
+    found: list[str] = []
+    waiting = [(str(folder), 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if depth < DEEPEST_FOLDER:
+                            waiting.append((entry.path, depth + 1))
+                    elif entry.name.lower().endswith(ends or ("",)) and entry.is_file(follow_symlinks=False):
+                        found.append(entry.path)
+        except OSError:
+            continue  # a folder that may not be looked into holds nothing for us
+    return sorted(Path(path) for path in found)
+
+
+def one_sentence(text: str, longest: int = 1_000) -> str:
+    """Return a message that any terminal and any store can hold, whatever the file is called that it names: one line, not endless."""
+    shown = " ".join(cleaned(text[: 4 * longest]).split())
+    return shown if len(shown) <= longest else f"{shown[:longest]}…"
 
 
 def checked(path: Path) -> Path:
@@ -146,19 +198,44 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parsed(text: str) -> Any:
-    """Return the value of a JSON text; numbers that are none (NaN, Infinity) are null, endless integers are text.
+    """Return the value of a JSON text; numbers that are none (NaN, Infinity, 1e999) are null, endless integers are text.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: it is no JSON, nested too deeply, or holds more values than a chat of its size can.
     """
+    containers = text.count("[") + text.count("{")
+    values = containers + text.count(",")
+    if values > FEW_VALUES and values * FEWEST_BYTES > len(text):
+        raise ValueError("more values than a chat can hold")
     try:
-        return json.loads(text, parse_int=_whole, parse_constant=lambda _: None)
+        return _loads(text) if containers <= DEEPEST else _deep_in_stack(_levels_left(), lambda: _loads(text))
     except RecursionError:
         raise ValueError("nested too deeply to be a chat") from None
 
 
+def _loads(text: str) -> Any:
+    return json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=lambda _: None)
+
+
+def _levels_left() -> int:
+    """Return how many calls to make so that the parser stops at about `DEEPEST` levels: it counts them as the interpreter does."""
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return max(0, min(sys.getrecursionlimit(), 10_000) - depth - DEEPEST)
+
+
+def _deep_in_stack(levels: int, call: Callable[[], Any]) -> Any:
+    return call() if levels <= 0 else _deep_in_stack(levels - 1, call)
+
+
 def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) < 40 else digits
+
+
+def _real(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def read_json(path: Path, encoding: str | None = None) -> Any:
@@ -215,8 +292,15 @@ def unpacked(path: Path, folder: Path) -> list[Path]:
                 parts = [p for p in member.filename.replace("\\", "/").split("/") if p not in ("", ".", "..")]
                 if not parts or parts[0] == "__MACOSX" or any(len(part.encode()) > 250 for part in parts):
                     continue
+                if len(parts) > DEEPEST_FOLDER:
+                    continue
                 target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                except (FileExistsError, NotADirectoryError):
+                    continue  # one name for a file and a folder: the first one counts
+                if target.is_dir():
+                    continue
                 with archive.open(member) as packed, target.open("wb") as out:
                     while part := packed.read(1 << 20):
                         left -= len(part)

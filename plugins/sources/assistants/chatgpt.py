@@ -15,7 +15,7 @@ from plugins.sources.batches import in_batches, kept
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, moment, number, string
 from plugins.sources.normalise import reject
 from plugins.sources.people import named_agent
-from plugins.sources.reading import head_of, parsed, read_json, read_text
+from plugins.sources.reading import files_in, head_of, parsed, read_json, read_text
 from records.errors import SourceError
 
 EMBEDDED = "var jsonData = "
@@ -65,8 +65,9 @@ class ChatGPT(Source):
                 yield batch
 
     def _files(self, folder: Path) -> list[Path]:
-        files = [file for file in sorted(folder.rglob("conversations*.json")) if self.sniff(file, head_of(file))]
-        return files or [file for file in sorted(folder.rglob("chat.html")) if self.sniff(file, head_of(file))]
+        files = [file for file in files_in(folder, ".json") if file.name.startswith("conversations")]
+        files = [file for file in files if self.sniff(file, head_of(file))]
+        return files or [file for file in files_in(folder, "chat.html") if self.sniff(file, head_of(file))]
 
     def _found(
         self, items: list[Any], file: str, agent: str, ratings: Mapping[str, float], options: SourceOptions
@@ -156,7 +157,7 @@ def _conversations(file: Path, options: SourceOptions) -> list[Any]:
 def _ratings(folder: Path, options: SourceOptions) -> dict[str, float]:
     """Return message to 1 (thumbs up) or -1 (thumbs down); the last one given counts."""
     ratings: dict[str, float] = {}
-    for file in sorted(folder.rglob("message_feedback.json")):
+    for file in files_in(folder, "message_feedback.json"):
         try:
             given = mappings(read_json(file, options.encoding))
         except SourceError:

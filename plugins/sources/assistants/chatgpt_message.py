@@ -3,11 +3,11 @@
 Conversations and files do not belong here.
 """
 
-import json
 import re
 from typing import Any
 
 from plugins.sources.fields import dig, flag, listing, mapping, string
+from plugins.sources.reading import parsed
 
 BY_TOOL = "what a tool gave back, nobody said it"
 TO_TOOL = "a call to a tool, nobody said it"
@@ -93,7 +93,7 @@ def _shown(mark: str | None) -> str:
     kind, *rest = (mark or "").split("\ue202")
     if kind == "entity" and rest:
         try:
-            return string(dig(json.loads(rest[0]), 1)) or ""
-        except (ValueError, RecursionError):
+            return string(dig(parsed(rest[0]), 1)) or ""
+        except ValueError:
             return ""
     return rest[0] if kind == "url" and len(rest) > 1 else ""

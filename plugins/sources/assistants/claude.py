@@ -15,7 +15,7 @@ from plugins.sources.batches import in_batches, kept
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, moment, string
 from plugins.sources.normalise import reject
 from plugins.sources.people import named_agent
-from plugins.sources.reading import head_of, read_json
+from plugins.sources.reading import files_in, head_of, read_json
 from records.errors import SourceError
 from records.ids import content_id
 
@@ -72,7 +72,8 @@ class Claude(Source):
                 yield batch
 
     def _files(self, folder: Path) -> list[Path]:
-        return [file for file in sorted(folder.rglob("conversations*.json")) if self.sniff(file, head_of(file))]
+        files = [file for file in files_in(folder, ".json") if file.name.startswith("conversations")]
+        return [file for file in files if self.sniff(file, head_of(file))]
 
     def _found(self, items: list[Any], file: str, agent: str, options: SourceOptions) -> Iterator[dict[str, Any]]:
         for line, item in enumerate(items, start=1):

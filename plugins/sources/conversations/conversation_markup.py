@@ -7,6 +7,7 @@ record is looked at does not belong here (see `plugins.sources.conversations.con
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 NAMES = {
     "user": "user",
@@ -58,8 +59,10 @@ BEGUN = re.compile(
 """A JSON text of a file's head that begins with a mark."""
 
 
-def said_in_text(text: str) -> list[dict[str, str]] | None:
+def said_in_text(text: Any) -> list[dict[str, Any]] | None:
     """Return the messages (role, content) of a text that is a conversation, None where it is none."""
+    if not isinstance(text, str):
+        return None
     plain = PREAMBLE.sub("", ENDS.sub("", text).strip(), count=1).strip()
     if plain.startswith("[INST]"):
         found = list(_instructed(plain))
@@ -70,7 +73,7 @@ def said_in_text(text: str) -> list[dict[str, str]] | None:
     return [message for message in found if message["content"]] if {"user", "assistant"} <= roles else None
 
 
-def _marked(text: str, form: re.Pattern[str]) -> Iterator[dict[str, str]]:
+def _marked(text: str, form: re.Pattern[str]) -> Iterator[dict[str, Any]]:
     marks = [mark for mark in form.finditer(text) if mark[1].lower() in NAMES]
     ends = [*(after.start() for _, after in pairwise(marks)), len(text)]
     for mark, end in zip(marks, ends, strict=True):
@@ -78,7 +81,7 @@ def _marked(text: str, form: re.Pattern[str]) -> Iterator[dict[str, str]]:
         yield {"role": role, "content": text[mark.end() : end].strip()}
 
 
-def _instructed(text: str) -> Iterator[dict[str, str]]:
+def _instructed(text: str) -> Iterator[dict[str, Any]]:
     marks = list(INSTRUCTED.finditer(text))
     ends = [*(after.start() for _, after in pairwise(marks)), len(text)]
     for mark, end in zip(marks, ends, strict=True):

@@ -42,6 +42,9 @@ ANSWERS = ("preferred_output", "preferred_completion", "chosen", "completion", "
 REFUSED = ("non_preferred_output", "non_preferred_completion", "rejected", "rejected_response")
 """Keys of answers that were judged worse than the one that counts."""
 
+EXCHANGES = ("internal", "visible", "history")
+"""Keys of a list of exchanges."""
+
 TEXTS = ("text", "chosen", "prompt", "conversation", "conversations")
 """Keys of one text that may be a whole conversation."""
 
@@ -132,19 +135,14 @@ def _is_said(key: str, value: Any) -> bool:
 
 def _asked(part: Mapping[str, Any]) -> list[Any] | None:
     """Return the messages of a record, or those that a request sent."""
-    for key in TALKS:
-        value = part.get(key)
-        if isinstance(value, list) and value:
-            if (pairs := exchanged(value)) is not None:
-                return pairs
-            if not _is_wrapper(value):
-                return value
-    if (instruction := instructed(part)) is not None:
-        return instruction
-    for key in TEXTS:
-        value = part.get(key)
-        if isinstance(value, str) and (found := said_in_text(value)) is not None:
-            return list(found)
+    found = (
+        next((told for key in TALKS if (told := _listed(part.get(key)))), None)
+        or instructed(part)
+        or next((told for key in EXCHANGES if (told := exchanged(listing(part.get(key))))), None)
+        or next((told for key in TEXTS if (told := said_in_text(part.get(key)))), None)
+    )
+    if found is not None:
+        return found
     for key in ("input", "prompt"):
         value = part.get(key)
         if isinstance(value, list) and any(is_message(item) for item in value):
@@ -152,6 +150,12 @@ def _asked(part: Mapping[str, Any]) -> list[Any] | None:
         if string(value) is not None and any(other in part for other in ("choices", "output", "completion", "model")):
             return [{"role": "user", "content": value}]
     return None
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """Return the messages of a list of messages, or of exchanges; None where it holds conversations."""
+    items = listing(value)
+    return exchanged(items) or (items if items and not _is_wrapper(items) else None)
 
 
 def _answered(part: Mapping[str, Any]) -> tuple[list[Any], list[tuple[str, Any]]]:
@@ -174,7 +178,7 @@ def _as_answers(value: Any) -> list[Any]:
         return value if any(is_message(item) for item in value) else []
     if string(value) is not None:
         if (found := said_in_text(value)) is not None:
-            return list(found)
+            return found
         is_envelope = any(key in _object(value) for key in ("choices", "output", "body"))
         return [] if is_envelope else [{"role": "assistant", "content": value}]
     return [value] if is_message(value) else []

@@ -118,10 +118,8 @@ def turn_of(message: Any, options: SourceOptions) -> Turn:
     if text is None:
         text = string(mapping(message.get("audio")).get("transcript")) or string(message.get("refusal"))
     text = cleaned(text).strip() if text is not None else None
-    if text and role == "agent" and (thinking := THINKING.match(text)) is not None:
-        text = text[thinking.end() :].strip()
-        if not text:
-            return _refused(message, "thoughts of a model, nothing said")
+    if text and role == "agent":
+        text = THINKING.sub("", text, count=1).strip() if THINKING.match(text) else text
     if not text:
         return _refused(message, _unsaid(message, written, content, pictures), role)
     name = string(message.get("name")) if written not in TOOLS else None

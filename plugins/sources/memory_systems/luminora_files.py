@@ -22,7 +22,7 @@ from plugins.sources.memory_systems.luminora_json import (
     session_rows,
     turn_rows,
 )
-from plugins.sources.reading import read_json
+from plugins.sources.reading import files_in, read_json
 from plugins.sources.sqlite_files import is_sqlite, opened, rows_of, tables, tables_of
 from records.errors import SourceError
 
@@ -89,9 +89,7 @@ def is_persona(head_: str) -> bool:
 
 def _candidates(folder: Path) -> list[Path]:
     """Return the databases and JSON files of a folder, in order of their names."""
-    suffixes = (*DATABASES, ".json")
-    files = (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in suffixes)
-    return [file for file in files if file.is_file() and not file.is_symlink()]
+    return files_in(folder, *DATABASES, ".json")
 
 
 def raw_rows(path: Path, options: SourceOptions) -> Iterator[Raw]:

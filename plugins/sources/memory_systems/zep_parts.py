@@ -28,7 +28,7 @@ NAMELESS = {*ROLES, "agent", "bot", "norole", "model"}
 """What stands for a name where there is none."""
 
 SPOKEN = re.compile(
-    r"^\s*(?P<name>[^\n:()]{0,80}?)\s*(?:\((?P<type>user|assistant|system|tool|norole)\))?\s*:\s*(?P<text>\S.*)$",
+    r"^(?P<name>[^\n:()]{0,80}?)\s?(?:\((?P<type>user|assistant|system|tool|norole)\))?\s?:(?P<text>.*\S.*)$",
     re.DOTALL,
 )
 """An episode of Graphiti that is a message: ``Ana(user): hello`` or ``user: hello``."""
@@ -130,7 +130,7 @@ def said_in(part: Found) -> Said | None:
     if part.kind == "episode" and kind is None and name is None:
         if item.get("source") == "json":
             return None
-        spoken = SPOKEN.match(text) if isinstance(text, str) and item.get("source") == "message" else None
+        spoken = SPOKEN.match(text.strip()) if isinstance(text, str) and item.get("source") == "message" else None
         if spoken is not None:
             kind, name, text = spoken["type"], spoken["name"].strip() or None, spoken["text"]
             if kind is None and name is not None and name.lower() in NAMELESS:

@@ -12,7 +12,7 @@ from plugins.sources.fields import dig, first, flag, listing, mapping, mappings,
 from plugins.sources.messengers.meta_notices import is_notice
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.people import is_agent, named_agent, nobody_is, the_other
-from plugins.sources.reading import head_of, read_json
+from plugins.sources.reading import files_in, head_of, read_json
 from plugins.sources.times import parse_time
 from records.errors import SourceError
 from records.ids import content_id
@@ -128,13 +128,12 @@ def repaired(text: str) -> str:
 
 def _parts(folder: Path) -> list[Path]:
     """Return the files of threads in a folder, those of one thread from its oldest part on: the largest number is the oldest."""
-    found = [path for path in folder.rglob("*.json") if path.is_file()]
 
     def place(path: Path) -> tuple[str, int, str]:
         match = PART.fullmatch(path.name)
         return path.parent.as_posix(), -int((match[1] if match else None) or 0), path.name
 
-    return sorted(found, key=place)
+    return sorted(files_in(folder, ".json"), key=place)
 
 
 def _thread(path: Path, encoding: str | None) -> Thread:

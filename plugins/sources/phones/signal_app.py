@@ -15,7 +15,7 @@ from plugins.sources.fields import dig, flag, listing, mapping, string
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.phones import signal_backup
 from plugins.sources.phones.cast import Cast, notes
-from plugins.sources.reading import head_of, lines_of, parsed
+from plugins.sources.reading import files_in, head_of, lines_of, parsed
 from plugins.sources.times import Clock, parse_time
 from records.errors import SourceError
 
@@ -121,11 +121,11 @@ class Signal(Source):
 
 def _chats(folder: Path) -> list[Path]:
     """Return a file for each chat: signal-export writes data.json, chat.md and a page; the first says the most."""
-    own = [path for path in sorted(folder.rglob("main.jsonl")) if signal_backup.is_backup(head_of(path))]
+    own = [path for path in files_in(folder, "main.jsonl") if signal_backup.is_backup(head_of(path))]
     if own:
         return own
-    found = {path.parent: path for path in sorted(folder.rglob("chat.md")) if _reader(head_of(path)) is _markdown}
-    found |= {path.parent: path for path in sorted(folder.rglob("data.json")) if _reader(head_of(path)) is _lines}
+    found = {path.parent: path for path in files_in(folder, "chat.md") if _reader(head_of(path)) is _markdown}
+    found |= {path.parent: path for path in files_in(folder, "data.json") if _reader(head_of(path)) is _lines}
     return [found[parent] for parent in sorted(found)]
 
 

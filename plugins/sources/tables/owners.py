@@ -36,8 +36,11 @@ class Owners:
             self.known = True
             return rows
         waiting: dict[str, list[dict[str, Any]]] = {}
+        people = self._people(rows)
         for row in rows:
             session = str(row.get("session_id") or "")
+            if people.get(session) and _role(row) == "agent" and _id(row) not in people[session]:
+                row.pop("user_id", None)  # the answerer's own
             user = self._user(row)
             if user is not None:
                 for earlier in waiting.pop(session, ()):
@@ -52,7 +55,7 @@ class Owners:
                 waiting.setdefault(session, []).append(row)
         self.known |= bool(self._users)
         for session, unowned in waiting.items():
-            spoke = any(ROLE_NAMES.get(str(row.get("role")).strip().lower()) == "user" for row in unowned)
+            spoke = any(_role(row) == "user" for row in unowned)
             if spoke and session:
                 self._users[session] = f"user of {session}"
                 self.known = True
@@ -60,6 +63,14 @@ class Owners:
                     row["user_id"] = self._users[session]
             self.nobody |= spoke and not session
         return rows
+
+    def _people(self, rows: list[dict[str, Any]]) -> dict[str, set[str | None]]:
+        """Return the users who speak in each session that the table names, where rows say both."""
+        found: dict[str, set[str | None]] = {}
+        for row in rows:
+            if row.get("session_id") and _role(row) == "user" and _id(row) is not None:
+                found.setdefault(str(row["session_id"]), set()).add(_id(row))
+        return found
 
     def _user(self, row: dict[str, Any]) -> str | None:
         """Return the user of a row that says it, or that a person said."""
@@ -72,6 +83,14 @@ class Owners:
         speaker = str(speaker).strip()
         is_answer = is_agent(speaker, self.options) or same_name(speaker, _text(row.get("agent_id")))
         return speaker if speaker and not (is_answer and not row.get("role")) else None
+
+
+def _role(row: dict[str, Any]) -> str | None:
+    return ROLE_NAMES.get(str(row.get("role")).strip().lower())
+
+
+def _id(row: dict[str, Any]) -> str | None:
+    return str(row["user_id"]).strip() if row.get("user_id") not in (None, "") else None
 
 
 def _text(value: Any) -> str | None:
