@@ -18,7 +18,11 @@ def import_(
     path: Annotated[str, typer.Argument(help="File, folder, zip archive, or SQLAlchemy URL of a database.")],
     format: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="A source's name (`memory plugins` lists them); recognised when left out."),
+        typer.Option(
+            "--format",
+            "-f",
+            help="A format's name, e.g. whatsapp, discord or csv (`memory plugins` lists all); recognised when left out.",
+        ),
     ] = None,
     agent: Annotated[
         str | None,
@@ -42,7 +46,7 @@ def import_(
     encoding: Annotated[str | None, typer.Option(help="Of text files; else UTF-8, or as the file's mark says.")] = None,
     day_first: Annotated[
         bool | None,
-        typer.Option("--day-first/--month-first", help="How WhatsApp dates are meant; else from their order."),
+        typer.Option("--day-first/--month-first", help="How dates such as 3/4/25 are meant; else from their order."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show format, people, first messages and rejects; keep nothing.")

@@ -47,14 +47,18 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
         """Layer 1: everything a persona may learn from, with a manifest of messages and hashes."""
-        return make_dataset(context, tools, anonymized_interactions, LAYERS["personality"].slot(context, tools.store.personas()), None)
+        return make_dataset(
+            context, tools, anonymized_interactions, LAYERS["personality"].slot(context, tools.store.personas()), None
+        )
 
     @made(LAYERS["episodic"])
     def episodic_dataset(
         context: dg.AssetExecutionContext, anonymized_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> pl.DataFrame:
         """Layer 2: what a persona may learn from one week."""
-        return make_dataset(context, tools, anonymized_interactions, LAYERS["episodic"].slot(context, tools.store.personas()), None)
+        return make_dataset(
+            context, tools, anonymized_interactions, LAYERS["episodic"].slot(context, tools.store.personas()), None
+        )
 
     @made(LAYERS["skill"], ins=every)
     def skill_dataset(

@@ -150,9 +150,7 @@ def window() -> pl.Expr:
 
     part = (*SESSION, "owner")
     line = pl.concat_str("speaker_name", "text", separator=": ")
-    return pl.concat_str(
-        line.shift(1).over(part), line, line.shift(-1).over(part), separator="\n", ignore_nulls=True
-    )
+    return pl.concat_str(line.shift(1).over(part), line, line.shift(-1).over(part), separator="\n", ignore_nulls=True)
 
 
 def hashes(texts: pl.Series) -> pl.Series:

@@ -105,9 +105,7 @@ def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | 
     if not asked:
         return dg.SkipReason("no erasure asks for a training")
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{key}:{receipt}", partition_key=key) for key, receipt in asked.items()
-        ]
+        run_requests=[dg.RunRequest(run_key=f"{key}:{receipt}", partition_key=key) for key, receipt in asked.items()]
     )
 
 

@@ -84,8 +84,10 @@ def anonymize_week(
     if scored.is_empty():
         return AnonymizedInteractions.create_empty()
     keep = agent_names(raw)
-    frame = scored.with_columns(_place()).join(people_of(raw), on=SESSION, how="left").with_columns(
-        pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String)))
+    frame = (
+        scored.with_columns(_place())
+        .join(people_of(raw), on=SESSION, how="left")
+        .with_columns(pl.col("people").fill_null(pl.lit([], dtype=pl.List(pl.String))))
     )
     told = told_by(Facts.create_empty() if facts is None else facts)
     frame = frame.join(told, on="user_key", how="left", maintain_order="left")

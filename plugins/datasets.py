@@ -229,9 +229,7 @@ HISTORY = ("interaction_id", "input_text", "output_text", "source_message_ids", 
 def _with_history(frame: pl.DataFrame, history: int) -> pl.DataFrame:
     """Return the exchanges with those before them in the session, nearest first, as columns with a number."""
     return frame.with_columns(
-        pl.col(name).shift(back).over(TALK).alias(f"{name}{back}")
-        for back in range(1, history + 1)
-        for name in HISTORY
+        pl.col(name).shift(back).over(TALK).alias(f"{name}{back}") for back in range(1, history + 1) for name in HISTORY
     )
 
 

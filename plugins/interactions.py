@@ -51,7 +51,6 @@ def _in_parts(messages: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(_part=part).sort(*PART, "position")
 
 
-
 def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl.DataFrame:
     """Return RawInteractions for the messages of one week as the store gives them (see `resources.snapshot`).
 

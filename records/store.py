@@ -203,7 +203,9 @@ class Recalled(Record):
     """How often a memory was recalled; it decays more slowly for it."""
 
     memory_id = dy.String(primary_key=True, description="Message, fact or episode")
-    agent_id = dy.String(primary_key=True, description="Who recalled it: one that was told to others is recalled by each")
+    agent_id = dy.String(
+        primary_key=True, description="Who recalled it: one that was told to others is recalled by each"
+    )
     kind = dy.String(check=one_of(("message", "fact", "episode")), description="message, fact or episode")
     times = dy.Int64(min=1, description="How often")
     last_recalled = dy.Datetime(**UTC_TIME, description="When last")

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from records.errors import StoreError
 from records.ids import content_id
 from records.store import Messages, Sessions, SpeakerNames, Speakers
+from resources.merging import merged, message_added
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
@@ -146,7 +147,9 @@ class InteractionStore:
                 self._merge(connection, "speaker_names", SpeakerNames.shaped(names).to_dicts())
             table = self.meta.tables["messages"]
             before = self._max_seq(connection)
-            self._insert_frame(connection, self._known_message(table), messages.with_columns(received_at=pl.lit(now)))
+            self._insert_frame(
+                connection, message_added(self._insert(table)), messages.with_columns(received_at=pl.lit(now))
+            )
             counted = (
                 sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
             )
@@ -166,28 +169,6 @@ class InteractionStore:
         for start in range(0, len(rows), BATCH):
             connection.exec_driver_sql(str(compiled), rows[start : start + BATCH])
 
-    def _known_message(self, table: sa.Table) -> Any:
-        """Return the statement that adds a message, or what is new of a known one."""
-        statement = self._insert(table)
-        new, old = statement.excluded, table.c
-        edited = sa.and_(new.edited_at.is_not(None), sa.or_(old.edited_at.is_(None), new.edited_at > old.edited_at))
-        placed = sa.and_(
-            new.follows.is_not(None),
-            sa.or_(old.follows.is_(None), sa.not_(old.follows.contains(new.follows))),
-        )
-        both = sa.case(
-            (old.follows.is_(None), new.follows), else_=old.follows.concat(sa.literal_column("' '")).concat(new.follows)
-        )
-        changes = {
-            "follows": sa.case((placed, both), else_=old.follows),
-            "text": sa.case((edited, new.text), else_=old.text),
-            "edited_at": sa.case((edited, new.edited_at), else_=old.edited_at),
-            "synced_at": sa.null(),
-        }
-        return statement.on_conflict_do_update(
-            index_elements=["message_id"], set_=changes, where=sa.or_(edited, placed)
-        )
-
     def _max_seq(self, connection: sa.Connection) -> int:
         return int(
             connection.execute(
@@ -205,33 +186,11 @@ class InteractionStore:
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def _merge(self, connection: sa.Connection, name: str, rows: list[dict[str, Any]]) -> None:
-        """Insert or merge so that the result is the same in any order: earliest start, any opt-out, latest name."""
-        if not rows:
-            return
-        table = self.meta.tables[name]
-        statement = self._insert(table)
-        new, old = statement.excluded, table.c
-        changes: dict[str, Any] = {}
-        if name != "speaker_names":
-            changes["opt_out_training"] = sa.or_(old.opt_out_training, new.opt_out_training)
-        if name == "sessions":
-            least = sa.func.min if self.is_sqlite else sa.func.least
-            greatest = sa.func.max if self.is_sqlite else sa.func.greatest
-            changes["started_at"] = least(old.started_at, new.started_at)
-            changes["ended_at"] = sa.case(
-                (old.ended_at.is_(None), new.ended_at),
-                (new.ended_at.is_(None), old.ended_at),
-                else_=greatest(old.ended_at, new.ended_at),
-            )
-        elif name == "speaker_names":
-            later = sa.or_(new.since > old.since, sa.and_(new.since == old.since, new.display_name < old.display_name))
-            changes["display_name"] = sa.case((later, new.display_name), else_=old.display_name)
-            changes["since"] = sa.case((later, new.since), else_=old.since)
-        else:
-            changes["kind"] = sa.case((old.kind < new.kind, old.kind), else_=new.kind)
-        statement = statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_=changes)
-        for start in range(0, len(rows), BATCH):
-            connection.execute(statement, rows[start : start + BATCH])
+        """Insert or merge sessions, speakers or their names."""
+        if rows:
+            statement = merged(name, self._insert(self.meta.tables[name]), sqlite=self.is_sqlite)
+            for start in range(0, len(rows), BATCH):
+                connection.execute(statement, rows[start : start + BATCH])
 
     def insert_once(self, name: str, rows: Sequence[dict[str, Any]]) -> int:
         """Insert rows whose primary key is not there yet; return how many were new."""

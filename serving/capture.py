@@ -1,5 +1,6 @@
 """Capture: messages into the store, from files by source plugins and from a bot one by one."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,8 @@ from plugins.contracts import SourceOptions
 from plugins.registry import PluginRegistry
 from plugins.sources.normalise import Normalised, Normaliser
 from plugins.sources.opening import Offer, choose_source, offers
-from records.errors import SourceError
+from plugins.sources.reading import one_sentence
+from records.errors import AgentNeeded, SourceError
 from records.ids import content_id
 from records.names import as_id, world_and_name
 from resources.keys import Keys
@@ -24,6 +26,12 @@ __all__ = ["Erased", "ImportSummary", "Preview", "choose_source", "import_target
 
 SHOWN = 10
 """Rows and rejects that a preview shows."""
+
+REJECTS_KEPT = 100_000
+"""Rejects of one import that are kept; those beyond are counted. A few kB of an archive can be millions of empty lines."""
+
+FAILURES_TOLD = 20
+"""Files of an archive or a folder of which it is told why they cannot be read."""
 
 
 @dataclass
@@ -86,11 +94,14 @@ def import_target(
     options = _with_known_agent(store, options)
     erased = Erased(store, keys)
     summary = ImportSummary()
+    kept = 0
 
     def written(taken: Normalised, refused: list[dict[str, Any]]) -> None:
+        nonlocal kept
         messages, left_out = erased.without(taken.messages)
         new = keep(store, taken, messages)
-        store.insert_once("rejects", refused)
+        store.insert_once("rejects", refused[: max(0, REJECTS_KEPT - kept)])
+        kept += len(refused)
         summary.read += messages.height + left_out
         summary.new += new
         summary.known += messages.height - new
@@ -98,17 +109,23 @@ def import_target(
         summary.weeks.update(messages["week"].unique())
 
     # While one batch is written the next one is read: the database works outside of Python for half of its time.
-    with offers(registry, target, name) as found, ThreadPoolExecutor(1, thread_name_prefix="memory-import") as writer:
+    with (
+        _one_sentence_each(),
+        offers(registry, target, name) as found,
+        ThreadPoolExecutor(1, thread_name_prefix="memory-import") as writer,
+    ):
         writing: Future[None] | None = None
-        for offer, taken, refused, done in _read(found, options, summary):
+        for taken, refused, done in _read(found, options, summary):
             if writing is not None:
                 writing.result()
             writing = writer.submit(written, taken, refused)
             if progress is not None:
-                progress((found.index(offer) + done) / len(found))
+                progress(done)
         if writing is not None:
             writing.result()
-    _refuse_nothing(summary, found)
+        _refuse_nothing(summary, found)
+    if summary.rejected > REJECTS_KEPT:
+        summary.notes.append(f"of {summary.rejected} rejects the first {REJECTS_KEPT} are kept")
     return summary
 
 
@@ -123,8 +140,8 @@ def preview(
     options = _with_known_agent(store, options)
     shown = Preview(ImportSummary())
     sessions: set[tuple[str, str]] = set()
-    with offers(registry, target, name) as found:
-        for _, taken, refused, _ in _read(found, options, shown.summary):
+    with _one_sentence_each(), offers(registry, target, name) as found:
+        for taken, refused, _ in _read(found, options, shown.summary):
             messages = taken.messages
             called = dict(taken.names.select("speaker_id", "display_name").iter_rows())
             shown.summary.read += messages.height
@@ -137,18 +154,30 @@ def preview(
                 shown.speakers[who] = shown.speakers.get(who, 0) + count
             shown.first += messages.head(SHOWN - len(shown.first)).to_dicts() if len(shown.first) < SHOWN else []
             shown.rejects += refused[: SHOWN - len(shown.rejects)] if len(shown.rejects) < SHOWN else []
+        _refuse_nothing(shown.summary, found)
     shown.sessions = len(sessions)
-    _refuse_nothing(shown.summary, found)
     return shown
+
+
+@contextlib.contextmanager
+def _one_sentence_each() -> Iterator[None]:
+    """Make errors of sources ones that can be shown, whatever the file and its speakers are called."""
+    try:
+        yield
+    except SourceError as error:
+        error.args = (one_sentence(str(error)), *error.args[1:])
+        if isinstance(error, AgentNeeded):
+            error.speakers = [one_sentence(name) for name in error.speakers]
+        raise
 
 
 def _read(
     found: list[Offer], options: SourceOptions, summary: ImportSummary
-) -> Iterator[tuple[Offer, Normalised, list[dict[str, Any]], float]]:
+) -> Iterator[tuple[Normalised, list[dict[str, Any]], float]]:
     """Yield per batch what it says, what was refused, and how far the target is read; the summary counts rejects and notes."""
     summary.format = ", ".join(sorted({offer.source.name for offer in found}))
     failed: list[SourceError] = []
-    for offer in found:
+    for place, offer in enumerate(found):
         own = dataclasses.replace(options, called=offer.called) if offer.called is not None else options
         normaliser = Normaliser(own, offer.source.name, offer.file, in_order=offer.source.in_order)
         try:
@@ -156,16 +185,21 @@ def _read(
                 taken = normaliser.frames(batch.rows)
                 refused = batch.rejects + taken.rejects.to_dicts()
                 summary.count_rejects(refused)
-                summary.notes += [note for note in batch.notes if note not in summary.notes]
-                yield offer, taken, refused, batch.done
+                for note in map(one_sentence, batch.notes):
+                    if note not in summary.notes:
+                        summary.notes.append(note)
+                yield taken, refused, (place + batch.done) / len(found)
         except SourceError as error:
             if len(found) == 1:
                 raise
             # One file of an archive that cannot be read does not keep the others out.
             failed.append(error)
-            summary.notes.append(str(error))
+            if len(failed) <= FAILURES_TOLD:
+                summary.notes.append(one_sentence(str(error)))
     if failed and len(failed) == len(found):
         raise failed[0]
+    if len(failed) > FAILURES_TOLD:
+        summary.notes.append(f"{len(failed) - FAILURES_TOLD} more files could not be read")
 
 
 def _refuse_nothing(summary: ImportSummary, found: list[Offer]) -> None:
@@ -261,7 +295,9 @@ class Erased:
                 continue
             known = frame.select(columns).unique().drop_nulls()
             named = [conversation(*row) if len(row) > 1 else row[0] for row in known.rows()]
-            erased = known.filter(pl.Series([self.subject(kind, one) in self.hashes for one in named], dtype=pl.Boolean))
+            erased = known.filter(
+                pl.Series([self.subject(kind, one) in self.hashes for one in named], dtype=pl.Boolean)
+            )
             gone.update(frame.join(erased, on=columns, how="semi")["_row"])
         kept = messages.filter(~pl.int_range(pl.len()).is_in(sorted(gone)))
         return kept, messages.height - kept.height

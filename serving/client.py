@@ -325,7 +325,9 @@ class MemoryClient(Capturing):
         Raises:
             MemoryAssetsError: not exactly one subject is named, or an agent without session.
         """
-        return Erasure(self).forget(*self.subject(user=user, session=session, message=message, agent=agent, world=world))
+        return Erasure(self).forget(
+            *self.subject(user=user, session=session, message=message, agent=agent, world=world)
+        )
 
     def subject(
         self,

@@ -188,9 +188,7 @@ class Worlds:
             self.set_mood(session, agent, name, min(1.0, max(0.0, arousal)), world=world, now=now)
         return points, self.mood(session, agent, world=world, now=now)
 
-    def state(
-        self, agent: str, user: str | None, session: str | None, *, world: str | None = None
-    ) -> tuple[str, str]:
+    def state(self, agent: str, user: str | None, session: str | None, *, world: str | None = None) -> tuple[str, str]:
         """Return mood and closeness in words for a prompt, empty where there is nothing to say."""
         agent = self._agent(agent, world)
         mood = self._mood(as_id(session), agent) if session is not None else None

@@ -4,13 +4,15 @@ A row needs a text and a time; everything else has a default. A row that cannot 
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from plugins.contracts import SourceOptions
+from plugins.sources.reading import one_sentence, parsed
 from plugins.sources.times import parse_time
 from records.ids import ContentIds, content_id
 from records.interactions import ROLES
@@ -74,6 +76,15 @@ ROLE_NAMES = {
 }
 CLOCK_SKEW = timedelta(minutes=5)
 RAW_KEPT = 2_000
+LONGEST_REASON = 300
+LONGEST_ID = 1_000
+"""Bytes of an id or a name; stores index them, and PostgreSQL's indexes hold two that are a little longer."""
+
+NO_JSON = ("NaN", "Infinity")
+"""Numbers that Python reads and writes as JSON, and nobody else."""
+
+EARLIEST_EDIT = datetime(1970, 1, 1, tzinfo=UTC)
+
 LARGEST = 2**63 - 1
 """Largest whole number that the stores hold."""
 
@@ -204,9 +215,9 @@ class Normaliser:
         if week < options.first_week:
             raise ValueError(f"before the first week {options.first_week} (setting first_week): {moment:%Y-%m-%d}")
         role = _role(get("role"))
-        agent = self._agent(as_text(get("agent_id")))
-        user, name = as_text(get("user_id")) or options.user, as_text(get("speaker_name"))
-        speaker = as_text(get("speaker_id")) or name
+        agent = self._agent(_id(get("agent_id")))
+        user, name = _id(get("user_id")) or options.user, _id(get("speaker_name"))
+        speaker = _id(get("speaker_id")) or name
         if role is None:
             role = "agent" if same_name(speaker, agent) else "user"
         if role == "agent" and (speaker is None or speaker == agent or same_name(speaker, agent)):
@@ -216,13 +227,13 @@ class Normaliser:
             raise ValueError("no speaker: the row has no speaker_id and no --user was given")
         if user is None and role == "user" and not get("group"):
             user = speaker
-        world = as_text(get("world_id")) or options.world
+        world = _id(get("world_id")) or options.world
         if world is None and agent.startswith("world:"):
             world = world_and_name(agent)[0]  # an id that says itself where its agent lives
         if world is not None:
             agent, speaker = in_world(agent, world), in_world(speaker, world) if role == "agent" else speaker
-        session_id = options.session or as_text(get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
-        turn, ref, edited = _whole(get("turn")), as_text(get("source_ref")), get("edited_at")
+        session_id = options.session or _id(get("session_id")) or f"{agent}/{user or '-'}/{moment:%Y-%m-%d}"
+        turn, ref, edited = _whole(get("turn")), _id(get("source_ref")), get("edited_at")
         if ref is not None and get("is_id"):
             message_id = content_id("m", agent, session_id, ref)
         else:
@@ -245,12 +256,17 @@ class Normaliser:
             "model_version": as_text(get("model_version")),
             "metadata": _metadata(get("metadata"), options),
             "occurred_at": moment,
-            "edited_at": None if edited is None or edited == "" else parse_time(edited, options),
+            "edited_at": None if edited is None or edited == "" else self._edited(edited),
             "week": week,
             "source": self.source,
             "source_ref": ref,
         }
         return message, name, _flag(get("opt_out_training")) or options.opt_out
+
+    def _edited(self, value: Any) -> datetime | None:
+        """Return when a text was edited; an edit in the future would be the last one for ever, and is none."""
+        moment = parse_time(value, self.options)
+        return moment if EARLIEST_EDIT <= moment <= self._latest else None
 
     def _agent(self, named: str | None) -> str:
         """Return the agent's id: how a row writes the name that was asked for is not asked for.
@@ -306,7 +322,8 @@ def reject(source: str, file: str, line: int, reason: str, raw: Any) -> dict[str
         shown = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
         shown = "(nested too deeply to be shown)"
-    shown = cleaned(shown)[:RAW_KEPT]
+    shown = cleaned(shown[: 2 * RAW_KEPT])[:RAW_KEPT]
+    file, reason = one_sentence(file), one_sentence(reason, LONGEST_REASON)
     return {
         "reject_id": content_id("r", source, file, line, reason, shown),
         "source": source,
@@ -334,6 +351,18 @@ def as_text(value: Any) -> str | None:
     return cleaned(value).strip() or None
 
 
+def _id(value: Any) -> str | None:
+    """Return an id or a name as text.
+
+    Raises:
+        ValueError: it is a list or an object, or longer than any name.
+    """
+    text = as_text(value)
+    if text is not None and 4 * len(text) > LONGEST_ID and len(text.encode()) > LONGEST_ID:
+        raise ValueError("a name or an id that is longer than any is")
+    return text
+
+
 def _line(row: dict[str, Any]) -> int:
     value = row.get("line")
     return value if isinstance(value, int) else 0
@@ -343,7 +372,8 @@ def _role(value: Any) -> str | None:
     if value is None or value == "":
         return None
     role = ROLE_NAMES.get(value) if isinstance(value, str) else None
-    role = role or ROLE_NAMES.get(str(value).strip().lower())
+    if role is None and isinstance(value, str | int | float):
+        role = ROLE_NAMES.get(str(value).strip().lower())
     if role is None:
         raise ValueError(f"unknown role; known are {', '.join(ROLES)}")
     return role
@@ -384,33 +414,45 @@ def _names(value: Any) -> str | None:
         return None
     if isinstance(value, str) and value.startswith("["):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parsed(value)
+        except ValueError:
             raise ValueError("participants is no JSON list") from None
     names = value.split("|") if isinstance(value, str) else value
     if not isinstance(names, list | tuple | set):
         raise ValueError("participants is no list")
-    return json.dumps(sorted({cleaned(str(name)) for name in names}), ensure_ascii=False)
+    told = {cleaned(str(name)) for name in names if isinstance(name, str | int | float)}
+    return json.dumps(sorted(name for name in told if len(name) <= LONGEST_ID), ensure_ascii=False)
 
 
 def _metadata(value: Any, options: SourceOptions) -> str | None:
     """Return free metadata as JSON; what was given for all stands under what the row says."""
     if not value and not options.metadata:
         return None
-    if isinstance(value, str) and not options.metadata:
-        return cleaned(value)
     own = value
     if isinstance(value, str):
         try:
-            own = json.loads(value)
-        except (ValueError, RecursionError):
+            own = parsed(value)
+        except json.JSONDecodeError:
             own = value
+        except ValueError as error:
+            raise ValueError(f"metadata: {error}") from None
+        if not options.metadata and not any(word in value for word in NO_JSON):
+            return cleaned(value)
     if options.metadata:
         own = {**options.metadata, **(own if isinstance(own, dict) else {} if own in (None, "") else {"source": own})}
     try:
-        return cleaned(json.dumps(own, sort_keys=True, ensure_ascii=False, default=str))
+        return cleaned(json.dumps(_finite(own), sort_keys=True, ensure_ascii=False, default=str, allow_nan=False))
     except (ValueError, RecursionError, TypeError):
         raise ValueError("metadata cannot be kept as JSON") from None
+
+
+def _finite(value: Any) -> Any:
+    """Return a value in which numbers that are none are null, as JSON has it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _frame(rows: list[dict[str, Any]], record: Any) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plugins.contracts import Source
 from plugins.registry import PluginRegistry
+from plugins.sources.foreign import what_holds, what_is
 from plugins.sources.reading import checked, files_in, head_of, is_archive, is_folder, unpacked
 from records.errors import SourceError
 
@@ -44,12 +45,12 @@ def offers(registry: PluginRegistry, target: str, name: str | None = None) -> It
         return
     path = Path(target)
     if is_folder(path):
-        yield _of_folder(registry, path, path.name, name)
+        with tempfile.TemporaryDirectory(prefix="memory-import-") as inside:
+            yield _of_folder(registry, path, path.name, name, Path(inside))
     elif is_archive(checked(path)):
         with tempfile.TemporaryDirectory(prefix="memory-import-") as folder:
             root = Path(folder)
-            if not unpacked(path, root):
-                raise SourceError(f"{path.name}: the archive holds no text that could be a chat")
+            _unpack(path, root)
             yield _of_folder(registry, root, path.name, name)
     else:
         yield [Offer(choose_source(registry, target, name), target, path.name)]
@@ -74,7 +75,13 @@ def choose_source(registry: PluginRegistry, target: str, name: str | None) -> So
             raise SourceError(
                 f"{path.name}: a SQLite database; import a table of it: sqlite:///{path.name} --table TABLE"
             )
-        raise SourceError(f"{path.name}: no format recognises this file; name one with --format: {known}")
+        foreign = what_is(path, head_of(path))
+        if foreign is not None:
+            raise SourceError(f"{path.name}: {foreign}")
+        raise SourceError(
+            f"{path.name}: no format recognises this file; name one with --format ({known}), "
+            "or bring it into CSV with the columns occurred_at, speaker_name and text"
+        )
     return found
 
 
@@ -89,8 +96,26 @@ def _recognised(sources: list[Source], path: Path) -> Source | None:
     return min(fitting, key=lambda source: (source.general, source.name)) if fitting else None
 
 
-def _of_folder(registry: PluginRegistry, folder: Path, called: str, name: str | None) -> list[Offer]:
-    """Return the source that reads a folder as a whole, or one per file that is recognised, in order of their names."""
+def _unpack(path: Path, folder: Path) -> None:
+    """Take the texts of an archive into a folder.
+
+    Raises:
+        SourceError: it holds none, or is a document.
+    """
+    foreign = what_holds(path)
+    if foreign is not None:
+        raise SourceError(f"{path.name}: {foreign}")
+    if not unpacked(path, folder):
+        raise SourceError(f"{path.name}: the archive holds no text that could be a chat")
+
+
+def _of_folder(
+    registry: PluginRegistry, folder: Path, called: str, name: str | None, inside: Path | None = None
+) -> list[Offer]:
+    """Return the source that reads a folder as a whole, or one per file that is recognised, in order of their names.
+
+    Archives in it are unpacked into ``inside``, a folder each, where one is given.
+    """
     stem = Path(called).stem if called.lower().endswith(".zip") else called
     sources = [registry.create("source", name=name)] if name is not None else _sources(registry)
     whole = [source for source in sources if source.sniff_folder(folder)]
@@ -100,9 +125,20 @@ def _of_folder(registry: PluginRegistry, folder: Path, called: str, name: str | 
     for path in files_in(folder):
         if not path.stat().st_size:
             continue
+        if inside is not None and path.suffix.lower() == ".zip" and is_archive(path) and what_holds(path) is None:
+            packed = inside / str(len(list(inside.iterdir())))
+            packed.mkdir()
+            if unpacked(path, packed):
+                with contextlib.suppress(SourceError):
+                    found += _of_folder(registry, packed, path.name, name)
+            continue
         source = sources[0] if name is not None else _recognised(sources, path)
         if source is not None:
             found.append(Offer(source, str(path), str(path.relative_to(folder)), stem))
     if not found:
-        raise SourceError(f"{called}: no file in it is recognised; name the format with --format: {', '.join(registry.names('source'))}")
+        known = ", ".join(registry.names("source"))
+        foreign = next((told for path in files_in(folder) if (told := what_is(path, head_of(path))) is not None), None)
+        if foreign is not None:
+            raise SourceError(f"{called}: no file in it is recognised; the first that is known is {foreign}")
+        raise SourceError(f"{called}: no file in it is recognised; name the format with --format ({known})")
     return found

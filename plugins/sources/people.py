@@ -9,6 +9,9 @@ from records.names import same_name
 LISTED = 8
 """Names of speakers that an error lists."""
 
+LONGEST_LISTED = 60
+"""Characters of such a name that it shows."""
+
 
 def is_agent(name: str | None, options: SourceOptions) -> bool:
     """Return whether a speaker is the agent that the options name, whatever case or accents."""
@@ -48,4 +51,4 @@ def _listed(speakers: Iterable[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"; its speakers are {', '.join(names[:LISTED])}{more}"
+    return f"; its speakers are {', '.join(name[:LONGEST_LISTED] for name in names[:LISTED])}{more}"

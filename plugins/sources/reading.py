@@ -25,7 +25,7 @@ FEW_VALUES = 5_000_000
 FEWEST_BYTES = 8
 """Bytes that a value of a larger JSON file has at least, on the average: one of empty lists takes twenty times its size as memory."""
 
-DEEPEST = 200
+DEEPEST = 320
 """Levels of JSON within JSON; what is deeper would overflow the stack wherever it is looked at."""
 
 DEEPEST_FOLDER = 40

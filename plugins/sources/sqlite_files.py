@@ -3,17 +3,28 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plugins.sources.reading import checked
 from records.errors import SourceError
 
+T = TypeVar("T")
+
 MAGIC = b"SQLite format 3\x00"
 BESIDE = ("-wal", "-journal")
 """Files beside a database that hold what is not in it yet, or what must be undone in it."""
+
+LARGEST_VALUE = 1 << 26
+"""Bytes of one value: a view may make more of a few letters than there is memory."""
+
+FEW_STEPS, STEPS_A_BYTE, STEPS_AT_ONCE = 300_000_000, 200, 100_000
+"""Steps of the database's own machine that a file may cost, beside some for each byte of it; a row takes about 50."""
+
+FEW_ROWS = 1_000
+"""Rows that a table may have beside one for each byte of its file: one whose pages lead to each other, or a view, has no end."""
 
 Tables = Mapping[str, tuple[str, ...]]
 """Name of each table, in lower case, to the names of its columns as they are written."""
@@ -58,12 +69,46 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         # A text that is not UTF-8 is no reason to lose the rest.
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         connection.row_factory = sqlite3.Row
+        _guard(connection, path)
         try:
             yield connection
-        except (sqlite3.Error, UnicodeDecodeError):  # names of damaged columns are no text
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # names of damaged columns are no text
+            if "interrupted" in str(error) or "too big" in str(error):
+                raise SourceError(f"{path.name}: the database holds more than a file of its size can") from None
             raise SourceError(f"{path.name}: the database is damaged, encrypted or truncated") from None
         finally:
             connection.close()
+
+
+def _guard(connection: sqlite3.Connection, path: Path) -> None:
+    """Limit what a database may compute: what a view does, or how often pages lead to each other, is up to who made it."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    left = (FEW_STEPS + STEPS_A_BYTE * path.stat().st_size) // STEPS_AT_ONCE
+
+    def is_enough() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    connection.set_progress_handler(is_enough, STEPS_AT_ONCE)
+
+
+def no_more_than_fit(rows: Iterable[T], size: int | None, name: str) -> Iterator[T]:
+    """Yield the rows of a table in a file of so many bytes; all of them where that is not known.
+
+    Raises:
+        SourceError: there are more than such a file can hold.
+    """
+    for number, row in enumerate(rows):
+        if size is not None and number > FEW_ROWS + size:
+            raise SourceError(f"{name}: more rows than a file of {size} bytes can hold")
+        yield row
+
+
+def size_of(connection: sqlite3.Connection) -> int:
+    """Return the bytes that a database has with all of its pages."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages) * int(size)
 
 
 def _connection(path: Path, folder: Path) -> sqlite3.Connection:
@@ -95,6 +140,6 @@ def rows_of(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, An
     name = '"' + table.replace('"', '""') + '"'
     cursor = connection.execute("SELECT * FROM " + name)
     columns = [str(column[0]).lower() for column in cursor.description]
-    for row in cursor:
+    for row in no_more_than_fit(cursor, size_of(connection), table):
         values = (value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in row)
         yield dict(zip(columns, values, strict=True))

@@ -13,6 +13,9 @@ from records.errors import SourceError
 
 TRUNCATED = "the last line ends in the middle (truncated?)"
 
+ALMOST = 0.999
+"""Share of a file that is read before its last value."""
+
 
 class JsonValue(NamedTuple):
     """A value of a file, or a line that is none.
@@ -21,7 +24,7 @@ class JsonValue(NamedTuple):
         line: Where it begins, from 1.
         value: The value; the text of the line where it is none.
         broken: Why it is no value, None where it is one.
-        done: Share of the file that was read, about.
+        done: Share of the file that was read, about; 1 for the last value.
     """
 
     line: int
@@ -53,17 +56,16 @@ def json_values(path: Path, encoding: str | None = None, broken: str = "not vali
 
 def _by_line(path: Path, encoding: str | None, broken: str) -> Iterator[JsonValue]:
     size, read, found = max(path.stat().st_size, 1), 0, False
-    last: JsonValue | None = None  # a broken line: only the last one may be a truncated one
+    last: JsonValue | None = None  # only of the last line is it known that it is that
     for number, line in enumerate(lines_of(path, encoding), start=1):
         read += len(line) + 1
         if not line.strip():
             continue
         if last is not None:
             yield last._replace(broken=broken if last.broken == TRUNCATED else last.broken)
-            last = None
-        done = min(1.0, read / size)
+        done = min(ALMOST, read / size)
         try:
-            yield JsonValue(number, parsed(line), None, done)
+            last = JsonValue(number, parsed(line), None, done)
             found = True
         except json.JSONDecodeError as error:
             cut = error.msg.startswith("Unterminated") or error.pos >= len(line.rstrip()) - 1
@@ -73,7 +75,7 @@ def _by_line(path: Path, encoding: str | None, broken: str) -> Iterator[JsonValu
     if not found:
         raise SourceError(f"{path.name}: no line of it is JSON")
     if last is not None:
-        yield last
+        yield last._replace(done=1.0)
 
 
 def _is_one_value(path: Path, encoding: str | None) -> bool:

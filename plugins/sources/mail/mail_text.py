@@ -3,13 +3,13 @@
 import codecs
 import re
 from email.message import Message
-from html.parser import HTMLParser
 
 from plugins.sources.normalise import cleaned
+from plugins.sources.pages import PageReader
 
 LARGEST_TEXT = 1 << 20
-LARGEST_PAGE = 200_000
-"""Characters of a page that are read: malformed ones take time in the square of it."""
+LARGEST_PAGE = 1 << 20
+"""Characters of a page that are read."""
 
 WRONG = {"ascii", "iso8859-1", "latin-1", "cp1252", "us-ascii"}
 """Encodings that programs name without looking."""
@@ -162,7 +162,7 @@ def page_text(page: str) -> str:
     return "\n".join(" ".join(line.split()) for line in lines)
 
 
-class _Reader(HTMLParser):
+class _Reader(PageReader):
     """Collects the text of a page; blocks are lines, and quotes, styles and scripts are passed over."""
 
     BLOCKS = frozenset(
@@ -195,7 +195,7 @@ class _Reader(HTMLParser):
     )
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+        super().__init__()
         self.parts: list[str] = []
         self._passed: list[str] = []
         self._ended = False

@@ -11,6 +11,7 @@ from plugins.sources.direction import runs_backwards
 from plugins.sources.fields import identity, mapping, string
 from plugins.sources.messengers.discord_people import Cast
 from plugins.sources.messengers.discord_text import extras, is_speech, said, unsaid
+from plugins.sources.messengers.replies import beside
 from plugins.sources.normalise import reject
 from plugins.sources.reading import read_json
 from plugins.sources.times import parse_time
@@ -64,7 +65,14 @@ class Discord(Source):
         numbered = list(enumerate(messages, start=1))
         if _is_newest_first(messages, options):
             numbered.reverse()
-        for number, message in numbered:
+        in_order = beside(
+            numbered,
+            own=lambda item: identity(mapping(item[1]).get("id")),
+            answers=lambda item: _answers(item[1], cast),
+            speaker=lambda item: identity(mapping(mapping(item[1]).get("author")).get("id")),
+            place=lambda item: _day(mapping(item[1]).get("timestamp"), options),
+        )
+        for number, message in in_order:
             row = self._row(message, cast, channel, options)
             yield reject(self.name, file, number, row, message) if isinstance(row, str) else {"line": number, **row}
 
@@ -110,6 +118,16 @@ def _channel(data: dict[str, Any], cast: Cast) -> dict[str, Any]:
         "id": known or content_id("c", *sorted(cast.authors))[:16],
         "told": {key: value for key, value in (("guild", guild), ("channel", name)) if value},
     }
+
+
+def _answers(message: Any, cast: Cast) -> str | None:
+    """Return what a bot's message is a reply to."""
+    values = mapping(message)
+    reference = mapping(values.get("reference"))
+    if not values or not is_speech(values) or reference.get("type") == "Forward":
+        return None
+    speaker = cast.speaker(mapping(values.get("author")))
+    return identity(reference.get("messageId")) if speaker is not None and speaker[1] == "agent" else None
 
 
 def _is_newest_first(messages: list[Any], options: SourceOptions) -> bool:

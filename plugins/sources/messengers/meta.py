@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import counted, in_batches, kept
 from plugins.sources.fields import dig, first, flag, listing, mapping, mappings, string
+from plugins.sources.messengers.meta_edits import with_edits
 from plugins.sources.messengers.meta_notices import is_notice
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.people import is_agent, named_agent, nobody_is, the_other
@@ -158,7 +159,7 @@ def _thread(path: Path, encoding: str | None) -> Thread:
         id=_thread_id(thread_path, participants),
         title=(title if encrypted else repaired(title)) if title else None,
         participants=participants,
-        messages=_in_order(messages),
+        messages=with_edits(_in_order(messages)),
     )
 
 
@@ -206,6 +207,8 @@ def _row(item: Any, thread: Thread, options: SourceOptions) -> dict[str, Any]:
     speaker = _sender(item)
     if speaker is None:
         raise ValueError("a notice of the app, nobody said it")
+    if item.get("edits") is True:
+        raise ValueError("the edit of an earlier message, which has its words")
     if flag(first(item, "is_unsent", "isUnsent")):
         raise ValueError("deleted by who wrote it")
     if "call_duration" in item or string(item.get("type")) in ("Call", "Subscribe", "Unsubscribe", "placeholder"):
@@ -230,6 +233,7 @@ def _row(item: Any, thread: Thread, options: SourceOptions) -> dict[str, Any]:
             link=link if text and not notice and link != text else None,
             shared=repaired(shared)[:300] if shared else None,
             media=next((shown for key, shown in MEDIA.items() if item.get(key)), None),
+            edited=item.get("edited") is True or None,
             reactions=counted(_reaction(each, encrypted) for each in mappings(item.get("reactions"))),
         ),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import in_batches
+from plugins.sources.fields import first, identity, listing, mapping
 from plugins.sources.messengers.slack_reader import Reader
 from plugins.sources.messengers.slack_workspace import LISTS, Workspace
 from plugins.sources.normalise import reject
@@ -28,7 +29,7 @@ class Slack(Source):
         """Return whether it is a list of messages with Slack's timestamps."""
         return (
             path.suffix.lower() in self.suffixes
-            and head.lstrip().startswith("[")
+            and (head.lstrip().startswith("[") or '"messages"' in head)
             and '"type"' in head
             and bool(DAY_FILE.search(head))
         )
@@ -53,7 +54,7 @@ class Slack(Source):
         last = SourceBatch()
         for number, day in enumerate(days):
             try:
-                messages = _messages(day, options.encoding)
+                messages, channel = _messages(day, options.encoding)
             except SourceError as error:
                 if len(days) == 1:
                     raise
@@ -63,7 +64,7 @@ class Slack(Source):
                 named_agent(
                     options, reader.speakers(messages, [names[0] for names in space.names.values() if names]), path.name
                 )
-            for batch in in_batches(reader.rows(day, messages, known=root is not None), len(messages)):
+            for batch in in_batches(reader.rows(day, messages, channel, known=root is not None), len(messages)):
                 batch.done = (number + batch.done) / len(days)
                 yield batch
         if not reader.found:
@@ -72,11 +73,17 @@ class Slack(Source):
         yield last
 
 
-def _messages(path: Path, encoding: str | None) -> list[Any]:
+def _messages(path: Path, encoding: str | None) -> tuple[list[Any], str | None]:
+    """Return the messages of a file, and the id of the channel where it says that: an answer of Slack, or what slackdump saves."""
     data = read_json(path, encoding)
-    if not isinstance(data, list):
+    messages = mapping(data).get("messages") if isinstance(data, dict) else data
+    if not isinstance(messages, list):
         raise SourceError(f"{path.name}: no day of a Slack channel: not a list of messages")
-    return data
+    found: list[Any] = []
+    for message in messages:
+        found.append(message)
+        found += listing(mapping(message).get("slackdump_thread_replies"))
+    return found, identity(first(mapping(data), "channel_id", "channel"))
 
 
 def _root(folder: Path) -> Path | None:

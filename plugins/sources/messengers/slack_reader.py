@@ -41,9 +41,11 @@ class Reader:
         """Return the names of those who speak, and those of the workspace."""
         return [*known, *(self._who(item)[1][0] for item in mappings(messages) if self._who(item)[1])]
 
-    def rows(self, day: Path, messages: list[Any], *, known: bool) -> Iterator[dict[str, Any]]:
-        """Yield the rows and rejects of a day's file, in the order of their exact timestamps."""
-        channel = self._channel(day, messages, known)
+    def rows(
+        self, day: Path, messages: list[Any], named: str | None = None, *, known: bool
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows and rejects of a day's file, in the order of their exact timestamps; a thread stands where it begins."""
+        channel = self._channel(day, messages, named, known)
         changed = {
             identity(dig(item, "message", "ts")): number
             for number, item in enumerate(messages, start=1)
@@ -52,8 +54,12 @@ class Reader:
         deleted = {
             identity(item.get("deleted_ts")) for item in mappings(messages) if item.get("subtype") == "message_deleted"
         }
-        # Replies may stand behind the day's other messages: the timestamp is the place in the conversation.
-        for number, item in sorted(enumerate(messages, start=1), key=lambda pair: (_place(_latest(pair[1])), pair[0])):
+        # Replies may stand behind the day's other messages: the timestamp is the place in the conversation, which a thread is.
+        by_time = sorted(enumerate(messages, start=1), key=lambda pair: (_place(_latest(pair[1])), pair[0]))
+        threads: dict[str | None, int] = {}
+        for place, (number, item) in enumerate(by_time):
+            threads.setdefault(_thread(item) or str(number), place)
+        for number, item in sorted(by_time, key=lambda pair: threads[_thread(pair[1]) or str(pair[0])]):
             try:
                 row = self._row(item, channel, deleted)
                 if changed.get(row["source_ref"], number) != number:
@@ -63,7 +69,7 @@ class Reader:
                 continue
             yield row | {"line": number}
 
-    def _channel(self, day: Path, messages: list[Any], known: bool) -> Channel:
+    def _channel(self, day: Path, messages: list[Any], named: str | None, known: bool) -> Channel:
         if known:
             folder = day.parent.name
             return self.space.channels.get(folder) or Channel(folder, folder, None, direct=False)
@@ -71,7 +77,7 @@ class Reader:
         first_ts = min((ts for item in mappings(messages) if (ts := identity(item.get("ts")))), default="-")
         speakers = dict(self._who(item) for item in mappings(messages) if _is_speech(item))
         members = sorted(speaker for speaker, names in speakers.items() if not self._is_agent(speaker, names))
-        return Channel(f"from-{first_ts}", "", members, direct=False)
+        return Channel(named or f"from-{first_ts}", "", members, direct=False)
 
     def _who(self, item: dict[str, Any]) -> tuple[str, list[str]]:
         """Return the id of who speaks, and the names they go by; the shown one first."""
@@ -180,6 +186,12 @@ def _is_speech(item: dict[str, Any]) -> bool:
 def _latest(item: Any) -> Any:
     """Return a message as it is after a change, where the item tells of one."""
     return mapping(item.get("message")) if mapping(item).get("subtype") == "message_changed" else item
+
+
+def _thread(item: Any) -> str | None:
+    """Return the thread of a message: that of its first message, which is one by itself until somebody replies."""
+    latest = mapping(_latest(item))
+    return identity(latest.get("thread_ts")) or identity(latest.get("ts"))
 
 
 def _is_ts(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import in_batches
 from plugins.sources.fields import dig, identity, listing, mapping, mappings, string, whole
+from plugins.sources.messengers.replies import beside
 from plugins.sources.messengers.telegram_message import Chat, author_of, row_of
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.people import is_agent, named_agent, nobody_is
@@ -77,12 +78,28 @@ class Telegram(Source):
                 number += len(chat.messages)
                 continue
             clock = Clock(options)
-            for item in chat.messages:
-                number += 1
+            numbered = list(enumerate(chat.messages, start=number + 1))
+            number += len(chat.messages)
+            for line, item in _in_order(numbered, chat):
                 try:
-                    yield {"line": number} | row_of(item, chat, options, clock)
+                    yield {"line": line} | row_of(item, chat, options, clock)
                 except ValueError as error:
-                    yield reject(self.name, file, number, str(error), item)
+                    yield reject(self.name, file, line, str(error), item)
+
+
+def _in_order(numbered: list[tuple[int, Any]], chat: Chat) -> list[tuple[int, Any]]:
+    """Return the messages of a chat, what the agent replied to somebody behind what it answers."""
+
+    def speaker(item: tuple[int, Any]) -> str | None:
+        return author_of(item[1], chat)[0] if isinstance(item[1], dict) and item[1].get("type") != "service" else None
+
+    return beside(
+        numbered,
+        own=lambda item: identity(mapping(item[1]).get("id")),
+        answers=lambda item: identity(item[1].get("reply_to_message_id")) if speaker(item) in chat.agent_ids else None,
+        speaker=speaker,
+        place=lambda item: str(mapping(item[1]).get("date"))[:10],
+    )
 
 
 def _chats(path: Path, encoding: str | None) -> list[Chat]:

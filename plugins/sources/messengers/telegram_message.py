@@ -1,5 +1,6 @@
 """A message of Telegram Desktop's export: who wrote it, when, and what in it is speech."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -30,6 +31,8 @@ MEDIA_TYPES = {
     "animation": "an animation",
 }
 DELETED = "deleted account"
+DEEPEST = 20
+"""Levels of blocks inside of blocks."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ def row_of(item: Any, chat: Chat, options: SourceOptions, clock: Clock) -> dict[
         raise ValueError("a notice of the app, nobody said it")
     if item.get("type") == "unsupported":
         raise ValueError("a kind of message that the export does not hold")
-    text, place = _text(item.get("text")) or _text(item.get("text_entities")), _place(item)
+    text, place = _text(item.get("text")) or _text(item.get("text_entities")) or rich_text(item), _place(item)
     text = "\n".join(part for part in (text, _choices(item)) if part) or _instead(item, place)
     moment = _moment(item, "date", options, clock)
     speaker, name = author_of(item, chat)
@@ -139,6 +142,29 @@ def _text(value: Any) -> str:
         return value.strip()
     parts = (part if isinstance(part, str) else mapping(part).get("text") for part in listing(value))
     return "".join(part for part in parts if isinstance(part, str)).strip()
+
+
+def rich_text(item: dict[str, Any]) -> str:
+    """Return the text of a message that was composed of blocks (headings, lists, tables, quotes), a line each."""
+    lines = "".join(_rich(mapping(item.get("rich_message")), 0)).split("\n")
+    return "\n".join(line.strip() for line in lines if line.strip())
+
+
+def _rich(value: Any, depth: int) -> Iterator[str]:
+    """Yield pieces of text; what is no part of a line begins a new one."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value if depth < DEEPEST else ():
+            yield from _rich(part, depth + 1)
+    elif isinstance(value, dict) and depth < DEEPEST:
+        for key in ("text", "markdown", "question"):
+            yield from _rich(value.get(key), depth + 1)
+        for key in ("blocks", "items", "rows", "cells", "options", "caption"):
+            for part in listing(value.get(key)) or [mapping(value.get(key))]:
+                if part:
+                    yield "\n"
+                    yield from _rich(part, depth + 1)
 
 
 def _choices(item: dict[str, Any]) -> str:

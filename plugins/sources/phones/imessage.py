@@ -12,6 +12,7 @@ from plugins.sources.batches import counted, in_batches, kept
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.phones import imazing
 from plugins.sources.phones.cast import Cast, notes
+from plugins.sources.phones.imessage_html import Page
 from plugins.sources.reading import lines_of
 from plugins.sources.times import Clock
 from records.errors import SourceError
@@ -149,19 +150,20 @@ def _entries(path: Path, options: SourceOptions) -> Iterator[Entry]:
 
 def _page(path: Path, options: SourceOptions) -> Iterator[Entry]:
     """Yield the entries of a page of HTML."""
-    from plugins.sources.phones.imessage_html import Page
-
-    page = Page()
+    page, number = Page(), 0
     for number, line in enumerate(lines_of(path, options.encoding), start=1):
-        try:
-            page.feed(f"{line}\n")
-        except AssertionError:
-            raise SourceError(f"{path.name}: no page of imessage-exporter: line {number} is no HTML") from None
-        for time, sender, lines in page.taken():
-            header = HEADER.fullmatch(time)
-            local = _local(header) if header else None
-            if local is not None:
-                yield Entry(number, local, sender, lines)
+        page.feed(f"{line}\n")
+        yield from _of_page(page, number)
+    page.close()
+    yield from _of_page(page, number)
+
+
+def _of_page(page: Page, number: int) -> Iterator[Entry]:
+    for time, sender, lines in page.taken():
+        header = HEADER.fullmatch(time)
+        local = _local(header) if header else None
+        if local is not None:
+            yield Entry(number, local, sender, lines)
 
 
 def _local(header: re.Match[str]) -> datetime | None:

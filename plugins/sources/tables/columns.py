@@ -52,6 +52,14 @@ DAYS, HOURS = ("date", "fecha"), ("time", "hora")
 """Names of two columns that are a time together."""
 
 
+LISTED = 20
+LONGEST_LISTED = 40
+"""Columns that an error lists, and characters of each."""
+
+HELD = 10_000
+"""Characters of the names of columns of one row whose meaning is kept: rows of one table have the same, and others are many."""
+
+
 class Taken(dict[str, str]):
     """Our columns to the columns of a table.
 
@@ -70,10 +78,15 @@ class Taken(dict[str, str]):
 
 def recognised(found: Iterable[str], given: Mapping[str, str]) -> Taken:
     """Return which of the columns found mean what; those given with --map win."""
-    return _recognised(tuple(found), tuple(sorted(given.items())))
+    columns, pairs = tuple(found), tuple(sorted(given.items()))
+    return (_known if sum(map(len, columns)) <= HELD else _recognised)(columns, pairs)
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=1_024)
+def _known(found: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> Taken:
+    return _recognised(found, given)
+
+
 def _recognised(found: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> Taken:
     taken = Taken()
     by_name: dict[str, list[str]] = {}
@@ -172,7 +185,7 @@ def checked_columns(found: Iterable[str], given: Mapping[str, str], name: str) -
             hint = nearest(theirs, found, 1)
             meant = f" (did you mean {hint[0]!r}?)" if hint else ""
             raise SourceError(
-                f"{name}: --map {ours}={theirs}: there is no column {theirs!r}{meant}; found {', '.join(found)}"
+                f"{name}: --map {ours}={theirs}: there is no column {theirs!r}{meant}; found {listed(found)}"
             )
     taken = recognised(found, given)
     twice = sorted({column for column in taken.values() if found.count(column) > 1})
@@ -180,8 +193,14 @@ def checked_columns(found: Iterable[str], given: Mapping[str, str], name: str) -
         raise SourceError(f"{name}: two columns are called {twice[0]!r}; rename one of them")
     missing = unclear(taken)
     if missing is not None:
-        raise SourceError(f"{name}: {missing}; found {', '.join(found)}")
+        raise SourceError(f"{name}: {missing}; found {listed(found)}")
     return taken
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the names of columns for a message, not endless ones."""
+    shown = [name if len(name) <= LONGEST_LISTED else f"{name[:LONGEST_LISTED]}…" for name in list(names)[:LISTED]]
+    return ", ".join(shown) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def unclear(taken: Taken) -> str | None:
@@ -189,11 +208,11 @@ def unclear(taken: Taken) -> str | None:
     if not any(name in taken for name in ("text", "input_text", "output_text")):
         several = taken.unclear.get("text")
         if several:
-            return f"{' and '.join(several)} could each be the text: name it with --map text=COLUMN"
+            return f"{' and '.join(several)[:200]} could each be the text: name it with --map text=COLUMN"
         return "no column 'text' (or input_text/output_text): name it with --map text=COLUMN"
     several = taken.unclear.get("occurred_at")
     if several and "occurred_at" not in taken:
-        return f"{' and '.join(several)} could each be the time: name it with --map occurred_at=COLUMN"
+        return f"{' and '.join(several)[:200]} could each be the time: name it with --map occurred_at=COLUMN"
     return None
 
 
@@ -215,4 +234,9 @@ def notes_of(taken: Collection[Taken], name: str, at: datetime | None) -> list[s
 
 def _folded(name: str) -> str:
     """Return what is compared of a column's name: ``Created At``, ``created_at`` and ``createdAt`` are one."""
+    return _fold(name) if len(name) <= LONGEST_LISTED else name
+
+
+@lru_cache(maxsize=16_384)
+def _fold(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())

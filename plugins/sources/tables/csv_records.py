@@ -19,6 +19,12 @@ LONGEST_FIELD = 1 << 26
 MOST_LINES = 20_000
 """Lines of one record: a quote that is open for longer was never meant as one."""
 
+FEWEST_LINES = 50
+"""Lines of one record in a table that is full of such quotes: each of them would read the whole file again."""
+
+READ_AGAIN = 50_000_000
+"""Characters that may be read again for them, beside four times what was read."""
+
 
 class Record(NamedTuple):
     """A record of a CSV file.
@@ -78,7 +84,7 @@ class _Lines:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._back: deque[str] = deque()
-        self._number = 0
+        self._number = self._read = self._again = 0
         self.taken: list[str] = []
         self.ended = False
 
@@ -86,7 +92,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if len(self.taken) >= MOST_LINES:
+        if len(self.taken) >= FEWEST_LINES and len(self.taken) >= self._most():
             self.ended = True
             raise StopIteration
         line = self._back.popleft() if self._back else next(self._lines, None)
@@ -99,13 +105,18 @@ class _Lines:
     def begin(self) -> int:
         """Begin a record; return the number of its first line."""
         self._number += len(self.taken)
+        self._read += sum(map(len, self.taken))
         self.taken, self.ended = [], False
         return self._number + 1
 
     def give_back(self, lines: list[str]) -> None:
         """Take lines of the record again."""
+        self._again += sum(map(len, lines))
         self._back.extendleft(reversed(lines))
         self.taken = self.taken[: len(self.taken) - len(lines)]
+
+    def _most(self) -> int:
+        return MOST_LINES if self._again <= READ_AGAIN + 4 * self._read else FEWEST_LINES
 
     def peek(self) -> str | None:
         """Return the next line without taking it."""

@@ -4,13 +4,14 @@ SQLite files are opened for reading only, and never created; any other database 
 what does not belong here (see `plugins.sources.tables.columns`).
 """
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.sqlite_files import opened
+from plugins.sources.sqlite_files import no_more_than_fit, opened
 from plugins.sources.tables.columns import Taken, checked_columns, notes_of
 from plugins.sources.tables.table_rows import TableRows
 from records.errors import SourceError
@@ -70,16 +71,16 @@ class Database(Source):
         selected = sa.table(table.name, *(sa.column(name) for name in table.columns), schema=table.schema)
         ordered, alone = _order(engine, table, taken, selected)
         with engine.connect().execution_options(stream_results=True, max_row_buffer=BATCH) as connection:
-            total = connection.execute(sa.select(sa.func.count()).select_from(selected)).scalar_one()
-            if not total:
-                raise SourceError(f"{table.name}: no rows")
+            total, size = _size(connection, selected, ordered)
             wanted = [taken[name] for name in ("occurred_at", "rating") if name in taken]
             wanted += [taken.hour] if taken.hour is not None else []
             looked = sa.select(*(selected.c[name] for name in wanted)).order_by(*ordered)
-            found = connection.execute(looked).mappings() if wanted else ()
+            found = no_more_than_fit(connection.execute(looked).mappings() if wanted else (), size, table.name)
             rows = TableRows(options, table.name, ((dict(row), taken) for row in found))
             notes, number = [*notes_of([taken], table.name, options.at), *rows.notes], 0
-            for part in connection.execute(sa.select(selected).order_by(*ordered)).mappings().partitions(BATCH):
+            read = connection.execute(sa.select(selected).order_by(*ordered)).mappings()
+            read = no_more_than_fit(read, size, table.name)
+            while part := list(itertools.islice(read, BATCH)):
                 batch = SourceBatch(notes=notes)
                 for row in part:
                     number += 1
@@ -88,9 +89,11 @@ class Database(Source):
                         is_answer = bool(batch.rows) and batch.rows[-1]["line"] == number
                         batch.rows.append({**said, "alone": True} if alone and not is_answer else said)
                 batch.rows = rows.batch(batch.rows)
-                batch.done = min(1.0, number / total)
+                batch.done = min(1.0, number / total) if total else 0.0
                 yield batch
                 notes = []
+            if not number:
+                raise SourceError(f"{table.name}: no rows")
             yield SourceBatch(notes=rows.last_notes())
 
 
@@ -191,6 +194,24 @@ def _order(engine: "sa.Engine", table: _Table, taken: Taken, selected: "sa.Table
     return key, True
 
 
+def _size(
+    connection: "sa.Connection", selected: "sa.TableClause", ordered: list[Any]
+) -> tuple[int | None, int | None]:
+    """Return how many rows a table has about, and the bytes of its file; None where nobody knows.
+
+    A stranger's SQLite file is not counted: its pages, or a view, may lead round in a circle.
+    """
+    import sqlalchemy as sa
+
+    if connection.dialect.name != "sqlite":
+        return connection.execute(sa.select(sa.func.count()).select_from(selected)).scalar_one(), None
+    pages, size = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+    last: Any = None
+    if [str(column) for column in ordered] == ["rowid"]:
+        last = connection.execute(sa.select(sa.func.max(ordered[0])).select_from(selected)).scalar()
+    return last if isinstance(last, int) and last > 0 else None, pages * size
+
+
 def _has_rowid(engine: "sa.Engine", selected: "sa.TableClause") -> bool:
     import sqlalchemy as sa
 
@@ -210,6 +231,8 @@ def _cause(error: Exception) -> str:
     told = str(getattr(error, "orig", "") or "").lower()
     if "locked" in told:
         return "it is locked by another program; close that first"
+    if "interrupted" in told or "too big" in told:
+        return "it holds more than a file of its size can"
     if "not a database" in told or "encrypted" in told or "malformed" in told:
         return "it is damaged, encrypted or no database"
     return kind

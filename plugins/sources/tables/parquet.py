@@ -22,15 +22,18 @@ BATCH = 2_500
 
 MAGIC = b"PAR1"
 
-FEW_ROWS = 1_000_000
-ROWS_A_BYTE = 100
-"""Rows beyond the first million that a byte of the file may stand for: a file of a few kB can claim billions."""
+FEW_ROWS = 200_000
+ROWS_A_BYTE = 1
+"""Rows beyond those that a byte of the file may stand for: a file of a few kB can claim billions."""
 
 LARGEST_ROW_GROUP = 4 << 30
 """Bytes of one column's values within a row group."""
 
 LARGEST_BATCH = 1 << 28
 """Characters of the texts of one batch: one text of 100 MB may be repeated by a few bits."""
+
+DENSEST = 200
+"""Times that all texts of a larger file may be larger than it."""
 
 
 class Parquet(Source):
@@ -73,9 +76,11 @@ class Parquet(Source):
         # Texts stay in their dictionary until their sizes are known.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             table = TableRows(options, path.name, _looked_at(path, taken))
-            notes, number = [*notes_of([taken], path.name, options.at), *table.notes], 0
+            notes, number, size = [*notes_of([taken], path.name, options.at), *table.notes], 0, 0
             for part in file.iter_batches(batch_size=BATCH, columns=wanted):
-                _checked_texts(part, path)
+                size += _checked_texts(part, path)
+                if size > max(LARGEST_BATCH, DENSEST * path.stat().st_size):
+                    raise SourceError(f"{path.name}: {size} characters of text: more than an export can hold")
                 columns = {name: _values(part.column(name)) for name in wanted}
                 batch = SourceBatch(notes=notes, done=min(1.0, (number + part.num_rows) / total))
                 for place in range(part.num_rows):
@@ -129,11 +134,11 @@ def _checked_size(file: "pq.ParquetFile", wanted: list[str], path: Path) -> int:
     return rows
 
 
-def _checked_texts(part: "pa.RecordBatch", path: Path) -> None:
-    """Refuse a batch whose texts would not fit into memory.
+def _checked_texts(part: "pa.RecordBatch", path: Path) -> int:
+    """Return how long the texts of a batch are together.
 
     Raises:
-        SourceError: they would not.
+        SourceError: they would not fit into memory.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -145,6 +150,7 @@ def _checked_texts(part: "pa.RecordBatch", path: Path) -> None:
             size += pc.sum(lengths).as_py() or 0
     if size > LARGEST_BATCH:
         raise SourceError(f"{path.name}: {BATCH} rows of it hold more text than an export can")
+    return size
 
 
 def _is_text(kind: "pa.DataType") -> bool:

@@ -20,6 +20,9 @@ from records.errors import SourceError
 
 BATCH = 5_000
 
+SHAPES = 1_000
+"""Sets of columns of which it is told what they were taken for, and columns of such a set."""
+
 ROWS = ("data", "rows", "messages", "records", "items", "results")
 """Keys of an object under which its rows lie, where it is no row itself."""
 
@@ -68,7 +71,7 @@ class JsonLines(Source):
         batch, known = SourceBatch(), dict[tuple[str, ...], Taken]()
         values = json_values(path, options.encoding, broken="not a JSON object")
         head = list(itertools.islice(values, 1))
-        whole = head[0] if head and head[0].line == 1 and head[0].done == 1.0 else None
+        whole = head[0] if head and head[0].done == 1.0 else None
         table = TableRows(
             options, path.name, _looked_at([whole] if whole else json_values(path, options.encoding), options)
         )
@@ -98,7 +101,7 @@ class JsonLines(Source):
         known: dict[tuple[str, ...], Taken],
     ) -> None:
         taken = recognised(row, table.options.columns)
-        if len(known) < BATCH:
+        if len(known) < SHAPES and len(row) <= SHAPES:
             known.setdefault(tuple(row), taken)
         missing = unclear(taken)
         if missing is not None and (taken.unclear or not taken):
