@@ -3,6 +3,7 @@
 Files that are only broken do not belong here (see `benchmarks.fuzz_mutations`).
 """
 
+import itertools
 import json
 import os
 import sqlite3
@@ -160,15 +161,16 @@ def endless_table(folder: Path) -> Trap:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA page_size=1024")
     connection.execute("CREATE TABLE messages (speaker, text, timestamp)")
-    connection.executemany("INSERT INTO messages VALUES ('Nora', ?, ?)", [(f"{SAID[0]} {n}", iso(1)) for n in range(60_000)])
+    connection.executemany("INSERT INTO messages VALUES ('Nora', ?, ?)", [(f"{SAID[0]} {n}", iso(1)) for n in range(9_000)])
     connection.commit()
     connection.close()
     data = bytearray(path.read_bytes())
     inner = [at for at in range(0, len(data), 1024) if data[at + (100 if not at else 0)] == 5]
     root, leaf = inner[0], next(at for at in range(1024, len(data), 1024) if data[at] == 13)
     below = [at for at in inner if at != root]
-    # Every entry of the root leads to one inner page, and every entry of that to one leaf.
-    for page, child in ((root, below[0]), *((at, leaf) for at in below)):
+    # Every entry of the root leads to one inner page, every entry of that to another, and so on: SQLite follows 20 of them.
+    chain = [root, *below[:15], leaf]
+    for page, child in itertools.pairwise(chain):
         count = struct.unpack_from(">H", data, page + 3)[0]
         struct.pack_into(">I", data, page + 8, child // 1024 + 1)
         for number in range(count):
@@ -218,13 +220,16 @@ def encrypted_zip(folder: Path) -> Trap:
     return _file("locked.zip", bytes(data))(folder)
 
 
-def many_members(folder: Path) -> Trap:
-    """An archive of 100,000 files."""
-    path = folder / "many.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for number in range(100_000):
-            archive.writestr(f"{number % 100}/{number}.txt", b"x")
-    return Trap(str(path), seconds=90)
+def _many(count: int, suffix: str) -> Made:
+    def make(folder: Path) -> Trap:
+        path = folder / "many.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("_chat.txt", _seed_of("_chat.txt").data)
+            for number in range(count):
+                archive.writestr(f"{number % 100}/{number}{suffix}", b"x")
+        return Trap(str(path))
+
+    return make
 
 
 def zip_of_clashing_names(folder: Path) -> Trap:
@@ -255,6 +260,19 @@ def parquet_of_one_long_text(folder: Path) -> Trap:
     path = folder / "long.parquet"
     many = pa.DictionaryArray.from_arrays(pa.array([0] * 900_000, pa.int32()), pa.array(["x" * 1_000_000]))
     pq.write_table(pa.table({"text": many}), path)
+    return Trap(str(path))
+
+
+def parquet_of_nested_lists(folder: Path) -> Trap:
+    """A column of lists of lists, 500 deep."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    value: Any = "x"
+    for _ in range(500):
+        value = [value]
+    path = folder / "nested.parquet"
+    pq.write_table(pa.table({"text": [SAID[0]], "metadata": pa.array([value]), "timestamp": [iso(1)]}), path)
     return Trap(str(path))
 
 
@@ -324,17 +342,19 @@ TRAPS: dict[str, Made] = {
     "bomb of lists": _bomb("conversations.json", b"[],", 100 << 20),
     "bomb of numbers": _bomb("messages.json", b"1,", 100 << 20),
     "bomb of blanks": _bomb("messages.json", b" ", 200 << 20),
-    "bomb of lines": _bomb("messages.jsonl", b"{}\n", 20 << 20),
+    "bomb of lines": _bomb("messages.jsonl", b"{}\n", 2 << 20),
     "archive in archives": nested_zip,
     "archive that leaves its folder": traversing_zip,
     "locked archive": encrypted_zip,
-    "archive of 100,000 files": many_members,
+    "archive of 100,000 pictures": _many(100_000, ".jpg"),
+    "archive of 10,000 texts": _many(10_000, ".txt"),
     "archive of deep folders": _file("deep.zip", lambda: zipped({"a/" * 1_900 + "chat.txt": b"x"})),
     "archive of clashing names": zip_of_clashing_names,
     "archive cut off": _file("cut.zip", lambda: zipped({"_chat.txt": _seed_of("_chat.txt").data.encode() * 99})[:-40]),
     "empty archive": _file("empty.zip", lambda: zipped({})),
     "parquet of millions in a few kB": parquet_bomb,
     "parquet of one long text": parquet_of_one_long_text,
+    "parquet of nested lists": parquet_of_nested_lists,
     "csv of a header": _file("a.csv", HEADER.encode()),
     "csv of 10,000 columns": _file("a.csv", (",".join(f"c{n}" for n in range(10_000)) + "\n" + "x," * 9_999 + "x\n").encode()),
     "csv of 10,000 columns with a text": _file("a.csv", ("text," + ",".join(f"c{n}" for n in range(10_000)) + "\n" + "x," * 10_000 + "x\n").encode()),

@@ -62,10 +62,10 @@ def import_(
         user=user,
         session=session,
         world=world,
-        metadata=pairs("--metadata", metadata, "mood=calm"),
+        metadata=pairs("--metadata", metadata, "KEY=VALUE", "mood=calm"),
         timezone=timezone,
         at=at.replace(tzinfo=UTC) if at else None,
-        columns=pairs("--map", map, "text=body"),
+        columns=pairs("--map", map, "COLUMN=THEIRS", "text=body"),
         table=table,
         opt_out=opt_out,
         encoding=encoding,
@@ -84,8 +84,8 @@ def import_(
         raise typer.Exit(2)
 
 
-def pairs(option: str, given: list[str] | None, example: str) -> dict[str, str]:
-    """Return KEY=VALUE options as a mapping.
+def pairs(option: str, given: list[str] | None, form: str, example: str) -> dict[str, str]:
+    """Return options of the form ``KEY=VALUE`` as a mapping.
 
     Raises:
         SettingsError: one has another form.
@@ -94,7 +94,7 @@ def pairs(option: str, given: list[str] | None, example: str) -> dict[str, str]:
     for pair in given or []:
         key, equals, value = pair.partition("=")
         if not equals or not key or not value:
-            raise SettingsError(f"{option} {pair}: write KEY=VALUE, e.g. {option} {example}")
+            raise SettingsError(f"{option} {pair}: write {form}, e.g. {option} {example}")
         found[key] = value
     return found
 

@@ -30,6 +30,9 @@ SHOWN = 10
 REJECTS_KEPT = 100_000
 """Rejects of one import that are kept; those beyond are counted. A few kB of an archive can be millions of empty lines."""
 
+REFUSED_AT_FIRST = 300_000
+"""Rows of a file, all refused, after which no more of it are read: it is something else than it was taken for."""
+
 FAILURES_TOLD = 20
 """Files of an archive or a folder of which it is told why they cannot be read."""
 
@@ -180,10 +183,15 @@ def _read(
     for place, offer in enumerate(found):
         own = dataclasses.replace(options, called=offer.called) if offer.called is not None else options
         normaliser = Normaliser(own, offer.source.name, offer.file, in_order=offer.source.in_order)
+        count = left_out = 0
         try:
             for batch in offer.source.read(offer.target, own):
                 taken = normaliser.frames(batch.rows)
                 refused = batch.rejects + taken.rejects.to_dicts()
+                count, left_out = count + taken.messages.height, left_out + len(refused)
+                if not count and left_out >= REFUSED_AT_FIRST:
+                    why = refused[-1]["reason"].partition(":")[0]
+                    raise SourceError(f"{offer.file}: its first {left_out} rows were all refused ({why}); is it {offer.source.name}?")
                 summary.count_rejects(refused)
                 for note in map(one_sentence, batch.notes):
                     if note not in summary.notes:

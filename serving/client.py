@@ -161,6 +161,8 @@ class MemoryClient(Capturing):
         answer = self.recaller.recall(
             question, asked.scope, k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
         )
+        if not asked.begun and not asked.unknown:
+            answer.notes.insert(0, f"there is no conversation {session!r} in the memory of {asked.scope.agent_id}")
         answer.notes[:0] = [*self._notes, *asked.unknown]
         return answer
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from plugins.contracts import SourceOptions
@@ -221,8 +222,36 @@ class Capturing(Installation):
         messages, erased = Erased(self.store, self.keys).without(taken.messages)
         if erased:
             raise StoreError("the message cannot be kept: its user, session or itself was erased")
+        if any(row["occurred_at"] != now for row in rows):
+            messages = self._said_again(messages)
         keep(self.store, taken, messages)
         return [str(message_id) for message_id in messages["message_id"]]
+
+    def _said_again(self, messages: pl.DataFrame) -> pl.DataFrame:
+        """Return messages of a time that was given under ids of their own, where the same was said at this time before.
+
+        Kept once more right after itself it is one that is tried again: then none is left.
+        """
+        ids = messages["message_id"].to_list()
+        known: dict[str, str | None] = {}
+        new: dict[str, str] = {}
+        for own in ids:
+            latest, each, number = None, own, 1
+            while self.store.rows("messages", message_id=each):
+                latest, number = each, number + 1
+                each = content_id("m", own, number)  # as equal rows of a file are numbered
+            known[own], new[own] = latest, each
+        if all(latest is None for latest in known.values()):
+            return messages
+        row = messages.row(-1, named=True)
+        last = self.store.last_of(row["agent_id"], row["session_id"], row["occurred_at"], later=False)
+        is_last = last is not None and last[0] == known[ids[-1]]
+        if is_last and len(ids) > 1:
+            [kept] = self.store.rows("messages", message_id=known[ids[-1]])
+            is_last = known[ids[0]] in (kept["follows"] or "").split()
+        if is_last:
+            return messages.with_columns(pl.col("message_id").replace(known), follows=pl.lit(None, pl.String))
+        return messages.with_columns(pl.col("message_id").replace(new), pl.col("follows").replace(new))
 
     def import_file(
         self, target: str, options: SourceOptions | None = None, *, format: str | None = None

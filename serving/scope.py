@@ -39,11 +39,13 @@ class Asked:
 
     Attributes:
         unknown: A sentence for each name that nobody has, with the nearest ones.
+        begun: Whether there is such a conversation; a bot asks for context in one that is about to begin.
     """
 
     scope: Scope
     session: str | None = None
     unknown: list[str] = field(default_factory=list)
+    begun: bool = True
 
     def known(self) -> "Asked":
         """Return itself.
@@ -77,6 +79,7 @@ class ScopeFinder:
             unknown.append(f"there is no agent {agent!r}{_hint(agent, people.agents())}")
             agent_id = named
         user_id = session_id = None
+        begun = True
         if user is not None:
             called = as_id(user)
             user_id = self._known(("user", called, agent_id), called, lambda: people.user(called, agent_id))
@@ -87,8 +90,9 @@ class ScopeFinder:
         if session is not None:
             called = as_id(session)
             session_id = self._known(("session", called, agent_id), called, lambda: people.session(called, agent_id))
+            begun = session_id is not None
             session_id = session_id or called
-        return Asked(Scope(agent_id, user_id, world), session_id, unknown)
+        return Asked(Scope(agent_id, user_id, world), session_id, unknown, begun)
 
     def _known(self, key: tuple[str | None, ...], exact: str, look: Callable[[], str | None]) -> str | None:
         found = self._held.get(key) or look()

@@ -61,9 +61,11 @@ def encoding_of(path: Path, encoding: str | None = None) -> str:
     Raises:
         SourceError: the file is missing, empty or no regular file, or there is no such encoding.
     """
-    checked(path)
-    with path.open("rb") as handle:
-        head = handle.read(HEAD_BYTES)
+    with checked(path).open("rb") as handle:
+        return _encoding_in(handle.read(HEAD_BYTES), encoding)
+
+
+def _encoding_in(head: bytes, encoding: str | None = None) -> str:
     for mark, name in MARKS:
         if head.startswith(mark):
             return name
@@ -109,11 +111,13 @@ def files_in(folder: Path, *ends: str) -> list[Path]:
                         found.append(entry.path)
         except OSError:
             continue  # a folder that may not be looked into holds nothing for us
-    return sorted(Path(path) for path in found)
+    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]
 
 
 def one_sentence(text: str, longest: int = 1_000) -> str:
     """Return a message that any terminal and any store can hold, whatever the file is called that it names: one line, not endless."""
+    if len(text) <= longest and text.isascii() and text.isprintable():
+        return text
     shown = " ".join(cleaned(text[: 4 * longest]).split())
     return shown if len(shown) <= longest else f"{shown[:longest]}…"
 
@@ -208,13 +212,12 @@ def parsed(text: str) -> Any:
     if values > FEW_VALUES and values * FEWEST_BYTES > len(text):
         raise ValueError("more values than a chat can hold")
     try:
-        return _loads(text) if containers <= DEEPEST else _deep_in_stack(_levels_left(), lambda: _loads(text))
+        if containers <= DEEPEST:
+            return DECODER.decode(text)
+        return _deep_in_stack(_levels_left(), lambda: DECODER.decode(text))
     except RecursionError:
         raise ValueError("nested too deeply to be a chat") from None
 
-
-def _loads(text: str) -> Any:
-    return json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=lambda _: None)
 
 
 def _levels_left() -> int:
@@ -236,6 +239,10 @@ def _whole(digits: str) -> int | str:
 def _real(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
+
+
+DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=lambda _: None)
+"""Made once: to make one takes longer than to read a line with it."""
 
 
 def read_json(path: Path, encoding: str | None = None) -> Any:
@@ -265,7 +272,7 @@ def head_of(path: Path) -> str:
         return ""
     with path.open("rb") as handle:
         data = handle.read(HEAD_BYTES)
-    return data.decode(encoding_of(path) if data else "utf-8", errors="replace").lstrip("\ufeff")
+    return data.decode(_encoding_in(data), errors="replace").lstrip("\ufeff")
 
 
 def is_archive(path: Path) -> bool:

@@ -23,8 +23,8 @@ LARGEST_VALUE = 1 << 26
 FEW_STEPS, STEPS_A_BYTE, STEPS_AT_ONCE = 300_000_000, 200, 100_000
 """Steps of the database's own machine that a file may cost, beside some for each byte of it; a row takes about 50."""
 
-FEW_ROWS = 1_000
-"""Rows that a table may have beside one for each byte of its file: one whose pages lead to each other, or a view, has no end."""
+FEW_ROWS, FEWEST_BYTES = 1_000, 8
+"""Rows that a table may have beside one for so many bytes of its file: one whose pages lead to each other, or a view, has no end."""
 
 Tables = Mapping[str, tuple[str, ...]]
 """Name of each table, in lower case, to the names of its columns as they are written."""
@@ -100,7 +100,7 @@ def no_more_than_fit(rows: Iterable[T], size: int | None, name: str) -> Iterator
         SourceError: there are more than such a file can hold.
     """
     for number, row in enumerate(rows):
-        if size is not None and number > FEW_ROWS + size:
+        if size is not None and number > FEW_ROWS + size // FEWEST_BYTES:
             raise SourceError(f"{name}: more rows than a file of {size} bytes can hold")
         yield row
 

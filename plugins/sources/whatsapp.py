@@ -11,11 +11,11 @@ from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.normalise import reject
-from plugins.sources.reading import lines_of
 from plugins.sources.times import Clock
 from plugins.sources.whatsapp_chats import Known, known
 from plugins.sources.whatsapp_entries import Chat, Entry
 from plugins.sources.whatsapp_headers import FIRST_YEAR, LAST_YEAR, Header, day_of, header
+from plugins.sources.whatsapp_lines import lines_of_chat
 from plugins.sources.whatsapp_said import NOTICE, Reader
 from plugins.sources.whatsapp_survey import Survey, survey
 from plugins.sources.whatsapp_words import words
@@ -75,9 +75,7 @@ class WhatsApp(Source):
         """Yield batches; what the application wrote, and media without a caption, are rejects."""
         path = Path(target)
 
-        def lines() -> Iterable[str]:
-            return lines_of(path, options.encoding)
-
+        lines = lines_of_chat(path, options.encoding)
         found = survey(lines, options)
         if found is None:
             raise SourceError(f"{path.name}: no line looks like a WhatsApp message")
@@ -200,7 +198,8 @@ def _is_plausible(found: Header) -> bool:
 def _is_of_a_log(found: Header) -> bool:
     """Return whether a header is ``2025-01-01 10:00:00 - ``, as programs write it and no telephone does."""
     shape = found.shape
-    return shape.year_first and shape.separators == ("-", "-") and shape.seconds and shape.end != "]"
+    plain = not found.half and not found.beside[0].strip()
+    return plain and shape.year_first and shape.separators == ("-", "-") and shape.seconds and shape.end != "]"
 
 
 def _is_a_logger(name: str) -> bool:

@@ -21,7 +21,7 @@ BETWEEN = r"([^\d\[\]\n:]{1,24}?)"
 BESIDE = r"([^\d\[\]\n:]{0,20}?)"
 START = rf"^{M}(?:(\[){M})?"
 ENDED_BY = r"(?:\s|$|(?<=\]))"
-END = rf"((?(1)\]|(?:\s[-–—]|:))){ENDED_BY}"
+END = rf"((?(1)\]|(?:\s[-–—]|[:;]))){ENDED_BY}"
 ENDED = rf"{BESIDE}{END}"
 
 DATE_FIRST = re.compile(START + NUMBERS + BETWEEN + TIME + ENDED)
@@ -75,7 +75,7 @@ def half_of_day(before: str, after: str) -> str | None:
     known = words()
     found = ""
     for text in (before, after):
-        word = squeezed(text).strip("日일月")
+        word = squeezed(text).strip("日일月-–—")
         if word in known.between:
             continue
         half = known.halves.get(word, None if word else "")
@@ -192,7 +192,7 @@ def pattern_of(shape: Shape, beside: Iterable[tuple[str, str]]) -> re.Pattern[st
     second = rf"[:.٫]{m}(?P<s>\d{{2}})" if shape.seconds else "(?P<s>)"
     colon = r"\s?h\s?" if shape.colon == "h" else re.escape(shape.colon)
     time = rf"(?P<h>\d{{1,2}}){colon}{m}(?P<m>\d{{2}}){second}"
-    end = {"]": r"\]", ":": ":"}.get(shape.end, r"\s[-–—]")
+    end = {"]": r"\]", ":": ":", ";": ";"}.get(shape.end, r"\s[-–—]")
     around, after = rf"(?P<before>{before})", rf"(?P<after>{after})"
     if shape.kind == "time":
         return re.compile(rf"{start}(?P<clock>{time}{around}){day}{after}{end}{ENDED_BY}")

@@ -76,7 +76,7 @@ def test_from_import_to_export(memory, tmp_path: Path) -> None:
         (["import", "/nowhere/log.jsonl"], "no such file"),
         (["import", str(ROOT / "LICENSE")], "no format recognises"),
         (["import", str(SAMPLE / "world.jsonl"), "--format", "wordperfect"], "no source plugin named 'wordperfect'"),
-        (["import", str(SAMPLE / "world.jsonl"), "--map", "text"], "write KEY=VALUE"),
+        (["import", str(SAMPLE / "world.jsonl"), "--map", "text"], "write COLUMN=THEIRS"),
         (["materialize", "--week", "2025-09-02"], "Tuesday"),
         (["materialize", "--week", "2019-01-07"], "before the first week"),
         (["materialize", "--week", "2025-09-01", "--all"], "exclude each other"),

@@ -189,3 +189,10 @@ def test_pairs_of_one_time_stay_pairs_and_in_order(settings: Settings, make_sett
     assert pairs.select("input_text", "output_text").rows() == [
         (f"question {n} about Navidad", f"answer {n} about Navidad") for n in range(30)
     ]
+
+
+def test_a_conversation_that_does_not_exist_is_said(client: MemoryClient) -> None:
+    client.remember("hello", agent="sage", user="ana", session="one")
+    assert client.recall("hello", agent="sage", session="ONE").memories
+    assert client.recall("hello", agent="sage", session="two").notes[0].startswith("there is no conversation 'two'")
+    assert not client.context("hello", agent="sage", user="ana", session="two").notes[0].startswith("there is no con")

@@ -45,7 +45,7 @@ def said(number: int, text: str | None = None, **changes: object) -> dict[str, o
         "interaction_id": f"i{number:04d}",
         "session_key": f"session_{number // 4}",
         "agent_id": "lumi",
-        "user_key": f"user_{number % 5}",
+        "user_key": f"user_{number // 4 % 5}",
         "persona_id": "lumi",
         "week": "2025-09-01",
         "started_at": START + timedelta(minutes=number),

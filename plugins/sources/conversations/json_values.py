@@ -62,7 +62,7 @@ def _by_line(path: Path, encoding: str | None, broken: str) -> Iterator[JsonValu
         if not line.strip():
             continue
         if last is not None:
-            yield last._replace(broken=broken if last.broken == TRUNCATED else last.broken)
+            yield last._replace(broken=broken) if last.broken == TRUNCATED else last
         done = min(ALMOST, read / size)
         try:
             last = JsonValue(number, parsed(line), None, done)

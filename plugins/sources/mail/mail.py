@@ -11,11 +11,11 @@ from plugins.sources.batches import in_batches, kept
 from plugins.sources.mail.mail_files import Letter, headers_of, is_mail, letters
 from plugins.sources.mail.mail_headers import UNREADABLE, Nothing, header_of, people_of, when_sent
 from plugins.sources.mail.mail_text import plain_text
+from plugins.sources.mail.mail_threads import MESSAGE_ID, Threads, answered
 from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, named_agent, nobody_is
 from records.errors import SourceError
 
-MESSAGE_ID = re.compile(r"<([^<>\s]{1,250})>")
 REPLY = re.compile(r"^(?:\s*(?:re|rv|aw|sv|antw|fwd?|wg|tr|r|enc|res)\s*(?:\[\d+\])?\s*:\s*)+", re.IGNORECASE)
 DIGEST = re.compile(r"\bdigest\b.{0,40}\bvol(?:ume)?\b.{0,20}\bissue\b", re.IGNORECASE)
 ROBOTS = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|no-?reply-dmarc\S*)@.*", re.IGNORECASE)
@@ -33,6 +33,8 @@ class Mail(Source):
 
     name = "mbox"
     suffixes = (".mbox", ".mbx", ".eml", "")
+    # Mail programs keep their files in any order; every mail has its own time, and says what it answers.
+    in_order = False
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether it starts with the line of a mail in an mbox, or with a mail's headers."""
@@ -43,7 +45,9 @@ class Mail(Source):
         path = Path(target)
         senders: list[tuple[str | None, str]] = []
         agents: set[str] = set()
+        threads = Threads()
         for headers in headers_of(path):
+            threads.add(headers)
             senders += people_of(headers, "From")
             for header in ("From", "To", "Cc"):
                 agents.update(
@@ -54,9 +58,11 @@ class Mail(Source):
         names = {name or address for name, address in senders}
         named_agent(options, names, path.name)
         note = None if agents else nobody_is(options, names, path.name)
-        yield from in_batches(self._found(path, options, agents), len(senders), [note])
+        yield from in_batches(self._found(path, options, agents, threads), len(senders), [note])
 
-    def _found(self, path: Path, options: SourceOptions, agents: set[str]) -> Iterator[dict[str, Any]]:
+    def _found(
+        self, path: Path, options: SourceOptions, agents: set[str], threads: Threads
+    ) -> Iterator[dict[str, Any]]:
         for number, letter in enumerate(letters(path), start=1):
             try:
                 mails = list(_inside(letter.parsed(), 0))
@@ -65,7 +71,7 @@ class Mail(Source):
                 continue
             for mail in mails:
                 try:
-                    yield _row(mail, letter, agents, options) | {"line": number}
+                    yield _row(mail, letter, agents, threads, options) | {"line": number}
                 except UNREADABLE as error:
                     why = str(error) if isinstance(error, Nothing) else "a mail that cannot be taken apart"
                     yield reject(self.name, path.name, number, why, header_of(mail, "Message-ID"))
@@ -85,7 +91,7 @@ def _inside(mail: Message, depth: int) -> Iterator[Message]:
         yield from _inside(part, depth + 1)
 
 
-def _row(mail: Message, letter: Letter, agents: set[str], options: SourceOptions) -> dict[str, Any]:
+def _row(mail: Message, letter: Letter, agents: set[str], threads: Threads, options: SourceOptions) -> dict[str, Any]:
     """Return the row of a mail.
 
     Raises:
@@ -110,7 +116,7 @@ def _row(mail: Message, letter: Letter, agents: set[str], options: SourceOptions
     ids = MESSAGE_ID.findall(header_of(mail, "Message-ID"))
     group = len(people) > 1
     return {
-        "session_id": f"mail/{_thread(mail, ids, subject)}",
+        "session_id": f"mail/{_thread(mail, ids, subject, threads)}",
         "agent_id": options.agent,
         "user_id": None if group else options.user or next(iter(people), None),
         "speaker_id": options.agent if agent else address,
@@ -118,12 +124,11 @@ def _row(mail: Message, letter: Letter, agents: set[str], options: SourceOptions
         "role": "agent" if agent else "user",
         "text": text,
         "occurred_at": when_sent(mail, letter, options),
+        "turn": threads.depth(mail),
         "metadata": kept(subject=subject[:200], list=header_of(mail, "List-Id")[:120]),
         "source_ref": ids[0] if ids else None,
         "is_id": bool(ids),
         "group": group,
-        # Mail programs keep their files in any order; every mail has its own time.
-        "alone": True,
     }
 
 
@@ -151,13 +156,12 @@ def _refuse_automatic(mail: Message, address: str) -> None:
         raise Nothing("an automatic answer")
 
 
-def _thread(mail: Message, ids: list[str], subject: str) -> str:
+def _thread(mail: Message, ids: list[str], subject: str, threads: Threads) -> str:
     """Return the id of the thread: Gmail's, else that of the mail it began with, else its subject."""
     number = header_of(mail, "X-GM-THRID").strip()
     if number.isdigit() and len(number) < 40:
         return f"gm-{number}"
-    for header in ("References", "In-Reply-To"):
-        before = MESSAGE_ID.findall(header_of(mail, header))
-        if before:
-            return before[0]
+    before = answered(mail)
+    if before:
+        return threads.first(before[0])
     return ids[0] if ids else f"about {subject.casefold()[:120] or 'nothing'}"

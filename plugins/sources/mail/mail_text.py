@@ -147,8 +147,11 @@ def _announced(lines: list[str], place: int) -> int:
         return 1
     if len(first) < 250 and START_OF_WROTE.fullmatch(first):
         for more in (2, 3):
-            joined = " ".join(each.strip() for each in lines[place : place + more])
-            if place + more <= len(lines) and len(joined) < 500 and WROTE.fullmatch(joined):
+            parts = [each.strip() for each in lines[place : place + more]]
+            if len(parts) < more or not parts[-1] or WROTE.fullmatch(parts[-1]):
+                break  # what stands above an announcement, or a paragraph before, is somebody's own sentence
+            joined = " ".join(parts)
+            if len(joined) < 500 and WROTE.fullmatch(joined):
                 return more
     return 0
 

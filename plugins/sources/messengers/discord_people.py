@@ -90,7 +90,9 @@ class Cast:
         if key is None:
             return None
         name = string(author.get("name"))
-        known = self.authors[key]
+        known = self.authors.get(key)
+        if known is None:
+            return None
         if known.is_webhook:
             key = f"{key}/{name}"
         shown = (name if known.is_webhook else None) or string(author.get("nickname")) or name

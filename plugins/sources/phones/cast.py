@@ -31,7 +31,9 @@ class Cast:
         people = [speaker for speaker in self.names if speaker not in self.agents]
         self.group = len(people) > 1
         self.user = None if self.group else options.user or next(iter(people), None)
-        self._days = Days(source, others[0] if len(others) == 1 else "group")
+        # Whoever is "Me" may have begun the day in the same second as somebody else who is.
+        owner = f"-{options.user}" if self._owner_is_user else ""
+        self._days = Days(source, f"{others[0] if len(others) == 1 else 'group'}{owner}")
 
     def row(self, speaker: str, moment: datetime) -> dict[str, Any]:
         """Return the columns of a message that this speaker wrote at this time; messages come in the order of the file."""

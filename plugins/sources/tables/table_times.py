@@ -62,9 +62,9 @@ class TableTimes:
 
     def see(self, value: Any) -> None:
         """Take note of how a time is written; rows come in the order of the table."""
-        if not isinstance(value, str) or not value.strip():
+        self._seen += 1  # whatever it is: a table without times is not read to its end
+        if not isinstance(value, str):
             return
-        self._seen += 1
         text = " ".join(value[:LONGEST].split())
         found = NUMBERS.fullmatch(text) or TIME_FIRST.fullmatch(text)
         if found is None or len(found["a"]) > 2 or found["sep"] == ".":
