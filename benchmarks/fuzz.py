@@ -66,7 +66,9 @@ class Report:
     def line(self) -> dict[str, Any]:
         """Return the figures."""
         names = ("imported", "refused", "rejected", "crashed", "hung", "over")
-        formats = {kind: {name: count[name] for name in names if count[name]} for kind, count in sorted(self.formats.items())}
+        formats = {
+            kind: {name: count[name] for name in names if count[name]} for kind, count in sorted(self.formats.items())
+        }
         return {"files": self.files, "formats": formats, "crashes": self.crashes, "hangs": self.hangs, "over_1gb": self.over_1gb,
                 "slowest_s": round(self.slowest_s, 1), "slowest": self.slowest, "peak_mb": self.peak_mb}  # fmt: skip
 
@@ -98,7 +100,7 @@ class Worker:
         """Give the next file."""
         assert self.process.stdin is not None
         self.told = {"number": number, "kind": "?", "name": "?", "outcome": "", "wrong": [], "s": 0.0, "peak_mb": 0}
-        self._step, self._since, self._cpu = "making", time.monotonic(), 0.0
+        self._step, self._since, self._cpu = "making", time.monotonic(), self._processor()
         self.process.stdin.write(f"{number}\n".encode())
         self.process.stdin.flush()
 
@@ -108,7 +110,9 @@ class Worker:
         assert self.process.stdout is not None
         data = self.process.stdout.read()
         if data == b"":
-            return self._end("crashed", f"the worker died ({self.process.wait()}) while {self._step}: {self._last_words()}")
+            return self._end(
+                "crashed", f"the worker died ({self.process.wait()}) while {self._step}: {self._last_words()}"
+            )
         self._read += data or b""
         while b"\n" in self._read:
             line, _, self._read = self._read.partition(b"\n")
@@ -158,7 +162,12 @@ class Worker:
     def _processor(self) -> float:
         """Return the seconds of the processor that the process used."""
         try:
-            told = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            told = (
+                Path(f"/proc/{self.process.pid}/stat")
+                .read_text(encoding="utf-8", errors="replace")
+                .rpartition(")")[2]
+                .split()
+            )
             return (int(told[11]) + int(told[12])) / TICK
         except (OSError, IndexError):
             return 0.0
@@ -225,7 +234,11 @@ def main() -> None:
     finally:
         _remove(folder)
     took = round(time.monotonic() - start)
-    print(json.dumps({"benchmark": "fuzz", "seed": asked.seed, **report.line(), "took_s": took, "load": os.getloadavg()[0]}))
+    print(
+        json.dumps(
+            {"benchmark": "fuzz", "seed": asked.seed, **report.line(), "took_s": took, "load": os.getloadavg()[0]}
+        )
+    )
     if report.findings:
         raise SystemExit(1)
 

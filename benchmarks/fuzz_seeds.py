@@ -120,7 +120,12 @@ def _conversations() -> list[Seed]:
     answers = {"model": "m", "input": _chatml()[:1], "output": [{"type": "message", "role": "assistant",
                "content": [{"type": "output_text", "text": ANSWERED[0]}]}], "id": "resp_1", "created_at": UNIX,
                "previous_response_id": "resp_0"}  # fmt: skip
-    talk = {"id": "t1", "created_at": iso(0), "user_id": PERSON, "messages": [{"role": "system", "content": "x"}, *_chatml()]}
+    talk = {
+        "id": "t1",
+        "created_at": iso(0),
+        "user_id": PERSON,
+        "messages": [{"role": "system", "content": "x"}, *_chatml()],
+    }
     parts = {"messages": [{"role": "user", "content": [{"type": "text", "text": SAID[0]}, {"type": "image_url"}]},
                           {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]},
                           {"role": "assistant", "content": ANSWERED[0]}], "created_at": iso(0)}  # fmt: skip
@@ -143,7 +148,11 @@ def _whatsapp(android: bool) -> str:
     for number, (who, text) in enumerate(turns()):
         start = f"{number + 13}/5/25, 10:0{number} - " if android else f"[{number + 13}/5/25, 10:00:0{number}] "
         lines.append(f"{start}{who}: {text}\nand a second line")
-    lines.append(f"28/5/25, 10:10 - {PERSON}: <Media omitted>" if android else f"[28/5/25, 10:10:00] {PERSON}: \u200eimage omitted")
+    lines.append(
+        f"28/5/25, 10:10 - {PERSON}: <Media omitted>"
+        if android
+        else f"[28/5/25, 10:10:00] {PERSON}: \u200eimage omitted"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -180,7 +189,9 @@ def _telegram() -> dict[str, Any]:
          "reactions": [{"type": "emoji", "count": 1, "emoji": "❤"}], "forwarded_from": "x"}
         for number, (who, text) in enumerate(turns())
     ]  # fmt: skip
-    messages.append({"id": 50, "type": "service", "date": f"{DAY}T12:00:59", "actor": PERSON, "action": "phone_call", "text": ""})
+    messages.append(
+        {"id": 50, "type": "service", "date": f"{DAY}T12:00:59", "actor": PERSON, "action": "phone_call", "text": ""}
+    )
     messages.append({**messages[0], "id": 51, "text": "", "poll": {"question": "q", "answers": [{"text": "a"}]}})
     messages.append({**messages[0], "id": 52, "text": "", "photo": "p.jpg", "place_name": "Vigo", "address": "Calle 1"})
     return {"name": PERSON, "type": "personal_chat", "id": 7, "messages": messages}
@@ -213,7 +224,12 @@ def _slack() -> dict[str, Seed]:
          "files": [{"id": "F", "alt_txt": "fox"}], "user_profile": {"real_name": who}}
         for number, (who, text) in enumerate(turns())
     ]  # fmt: skip
-    rich = [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": SAID[0]}]}]}]
+    rich = [
+        {
+            "type": "rich_text",
+            "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": SAID[0]}]}],
+        }
+    ]
     day.append({"type": "message", "ts": f"{UNIX + 20}.000100", "text": "", "user": "U1", "blocks": rich})
     day.append({"type": "message", "subtype": "message_changed", "message": day[0], "ts": f"{UNIX + 30}.000100"})
     day.append({"type": "message", "subtype": "bot_message", "username": AGENT, "ts": f"{UNIX + 31}.000100", "text": "",
@@ -228,8 +244,14 @@ def _slack() -> dict[str, Seed]:
 
 def _messengers() -> list[Seed]:
     talk = Seed("whatsapp", "_chat.txt", "text", _whatsapp(android=False))
-    account = {"about": "x", "personal_information": {"user_id": 7}, "chats": {"list": [_telegram(), {**_telegram(), "type": "bot_chat"}]}}
-    thread = {f"inbox/lumi_1234567890/message_{part}.json": Seed("meta", "m", "json", _meta("inbox")) for part in (1, 2)}
+    account = {
+        "about": "x",
+        "personal_information": {"user_id": 7},
+        "chats": {"list": [_telegram(), {**_telegram(), "type": "bot_chat"}]},
+    }
+    thread = {
+        f"inbox/lumi_1234567890/message_{part}.json": Seed("meta", "m", "json", _meta("inbox")) for part in (1, 2)
+    }
     day = _slack()["general/2025-05-01.json"].data
     return [
         Seed("whatsapp", f"WhatsApp Chat with {PERSON}.txt", "text", _whatsapp(android=True)),
@@ -268,13 +290,16 @@ def _imessage_page() -> str:
             '</div></div></div><div class="replies"><div class="message">x</div></div></div></div>\n'
         )
 
-    inner = "".join(one(f"Oct 17, 2021 10:31:0{n} PM", who if who == AGENT else "Me", text) for n, (who, text) in enumerate(turns()))
-    return f'<html><meta charset="UTF-8">\n{inner}<div class="announcement"><span class="timestamp">x</span></div></html>'
+    inner = "".join(
+        one(f"Oct 17, 2021 10:31:0{n} PM", who if who == AGENT else "Me", text) for n, (who, text) in enumerate(turns())
+    )
+    return (
+        f'<html><meta charset="UTF-8">\n{inner}<div class="announcement"><span class="timestamp">x</span></div></html>'
+    )
 
 
 def _imazing() -> list[list[str]]:
-    columns = ("Chat Session,Message Date,Delivered Date,Read Date,Edited Date,Service,Type,Sender ID,Sender Name,Status,Replying to,"
-               "Subject,Text,Attachment,Attachment type").split(",")  # fmt: skip
+    columns = ["Chat Session", "Message Date", "Delivered Date", "Read Date", "Edited Date", "Service", "Type", "Sender ID", "Sender Name", "Status", "Replying to", "Subject", "Text", "Attachment", "Attachment type"]  # fmt: skip
     rows = [[PERSON, f"{DAY} 10:00:0{n}", "", "", "", "iMessage", "Outgoing" if who == AGENT else "Incoming", "", who, "Read", "", "",
              text, "", ""] for n, (who, text) in enumerate(turns())]  # fmt: skip
     return [columns, *rows]
@@ -282,7 +307,12 @@ def _imazing() -> list[list[str]]:
 
 def _signal_frames() -> list[dict[str, Any]]:
     def item(author: str, number: int, text: str) -> dict[str, Any]:
-        body = {"text": {"body": text}, "quote": {"text": {"body": "q"}}, "attachments": [{}], "reactions": [{"emoji": "❤"}]}
+        body = {
+            "text": {"body": text},
+            "quote": {"text": {"body": "q"}},
+            "attachments": [{}],
+            "reactions": [{"emoji": "❤"}],
+        }
         return {"chatItem": {"chatId": "10", "authorId": author, "dateSent": str(UNIX * 1000 + number), "standardMessage": body,
                              "revisions": [{"dateSent": str(UNIX * 1000 + number), "standardMessage": body}]}}  # fmt: skip
 
@@ -295,7 +325,12 @@ def _signal_frames() -> list[dict[str, Any]]:
         {"account": {"givenName": "Nora", "familyName": NAME}},
         {"recipient": {"id": "1", "self": {}}},
         {"recipient": {"id": "2", "contact": {"aci": "abc", "e164": "34600", "profileGivenName": AGENT}}},
-        {"recipient": {"id": "3", "group": {"masterKey": "k", "snapshot": {"title": {"title": "g"}, "members": [{"userId": "abc"}]}}}},
+        {
+            "recipient": {
+                "id": "3",
+                "group": {"masterKey": "k", "snapshot": {"title": {"title": "g"}, "members": [{"userId": "abc"}]}},
+            }
+        },
         {"chat": {"id": "10", "recipientId": "2"}},
         *said,
         {"chatItem": {**sticker["chatItem"], "stickerMessage": {"sticker": {"emoji": "x"}}}},
@@ -319,7 +354,10 @@ def _mails() -> bytes:
 
 
 def _phones() -> list[Seed]:
-    lines = [f"[{DAY}, 10:00:0{n}] {'Me' if who == PERSON else who}: {text}\n(- {AGENT}: ❤ -)" for n, (who, text) in enumerate(turns())]
+    lines = [
+        f"[{DAY}, 10:00:0{n}] {'Me' if who == PERSON else who}: {text}\n(- {AGENT}: ❤ -)"
+        for n, (who, text) in enumerate(turns())
+    ]
     data = [{"date": f"{DAY}T10:00:0{n}", "sender": who, "body": text, "quote": "> q", "sticker": "", "reactions": [[AGENT, "❤"]],
              "attachments": []} for n, (who, text) in enumerate(turns())]  # fmt: skip
     whole = _mails()
@@ -368,7 +406,10 @@ def _claude() -> list[dict[str, Any]]:
 def _character_ai() -> list[Seed]:
     old = [{"id": n, "src": {"is_human": who == PERSON, "name": who}, "text": text, "is_alternative": n == 5} for n, (who, text)
            in enumerate(turns())]  # fmt: skip
-    dump = {"info": {"character": {"name": AGENT}}, "histories": {"histories": [{"external_id": "h1", "created": iso(0), "msgs": old}]}}
+    dump = {
+        "info": {"character": {"name": AGENT}},
+        "histories": {"histories": [{"external_id": "h1", "created": iso(0), "msgs": old}]},
+    }
     answers = [
         {"turn_key": {"chat_id": "chat-1", "turn_id": f"t{n}"}, "create_time": iso(n), "last_update_time": iso(n), "is_pinned": True,
          "author": {"author_id": "4711" if who == PERSON else "c", "name": who, **({"is_human": True} if who == PERSON else {})},
@@ -386,7 +427,12 @@ def _character_ai() -> list[Seed]:
 
 
 def _assistants() -> list[Seed]:
-    header = {"user_name": PERSON, "character_name": AGENT, "create_date": "2025-5-1 @10h 00m 00s 100ms", "chat_metadata": {"integrity": "x"}}
+    header = {
+        "user_name": PERSON,
+        "character_name": AGENT,
+        "create_date": "2025-5-1 @10h 00m 00s 100ms",
+        "chat_metadata": {"integrity": "x"},
+    }
     tavern = [{"name": who, "is_user": who == PERSON, "is_system": False, "send_date": f"May 1, 2025 6:0{n}am", "mes": text,
                "swipes": [text, "x"], "swipe_id": 0, "extra": {"api": "a", "model": "m"}, "swipe_info": [{"extra": {"model": "m"}}]}
               for n, (who, text) in enumerate(turns())]  # fmt: skip
@@ -420,10 +466,20 @@ def _mem0() -> list[Seed]:
     said = [{"id": f"x{n}", "session_scope": f"agent_id={AGENT}&user_id=ana", "role": "assistant" if who == AGENT else "user",
              "content": text, "name": None, "created_at": iso(n)} for n, (who, text) in enumerate(turns())]  # fmt: skip
     return [
-        Seed("mem0", "memories.json", "json", {"results": [memory, {**memory, "id": "2"}], "relations": [{"source": "a"}]}),
+        Seed(
+            "mem0",
+            "memories.json",
+            "json",
+            {"results": [memory, {**memory, "id": "2"}], "relations": [{"source": "a"}]},
+        ),
         Seed("mem0", "memories.jsonl", "lines", [memory, {**memory, "id": "2"}]),
         Seed("mem0", "history.json", "json", [{**event, "user_id": "ana", "agent_id": AGENT, "input": _chatml()[:2]}]),
-        Seed("mem0", "history.db", "sqlite", {"history": [event, {**event, "id": "h2", "event": "UPDATE"}], "messages": said}),
+        Seed(
+            "mem0",
+            "history.db",
+            "sqlite",
+            {"history": [event, {**event, "id": "h2", "event": "UPDATE"}], "messages": said},
+        ),
     ]
 
 
@@ -447,20 +503,29 @@ def _hindsight() -> list[Seed]:
     unit = {"id": "f1", "text": SAID[0], "fact_type": "world", "context": "c", "occurred_start": iso(0), "occurred_end": iso(1),
             "mentioned_at": iso(2), "entities": "Ana, Max", "tags": ["user:ana"], "document_id": "d1", "metadata": {"a": 1},
             "confidence_score": 0.9}  # fmt: skip
-    talk = json.dumps([{"role": m["role"], "content": m["content"], "timestamp": iso(n)} for n, m in enumerate(_chatml())])
+    talk = json.dumps(
+        [{"role": m["role"], "content": m["content"], "timestamp": iso(n)} for n, m in enumerate(_chatml())]
+    )
     document = {"id": "d1", "original_text": talk, "tags": ["user:ana"], "created_at": iso(0), "facts": [unit]}
     lines = f"{PERSON} ({DAY} 10:00:00): {SAID[0]}\n{AGENT} ({DAY} 10:00:05): {ANSWERED[0]}"
     files = {"bank/manifest.json": {"source_bank_id": AGENT, "version": 1}, "bank/documents/a.json": document,
              "bank/documents/b.json": {**document, "id": "d2", "original_text": lines}, "bank/observations.json": [unit]}  # fmt: skip
     return [
         Seed("hindsight", "units.json", "json", {"bank_id": AGENT, "items": [unit, {**unit, "id": "f2"}]}),
-        Seed("hindsight", "bank.zip", "zip", {name: Seed("hindsight", name, "json", data) for name, data in files.items()}),
+        Seed(
+            "hindsight",
+            "bank.zip",
+            "zip",
+            {name: Seed("hindsight", name, "json", data) for name, data in files.items()},
+        ),
     ]
 
 
 def _letta() -> list[Seed]:
     call = {"name": "send_message", "arguments": json.dumps({"message": ANSWERED[0]})}
-    packed = json.dumps({"type": "user_message", "message": SAID[0], "time": "2025-05-01 10:00:00 AM UTC+0000", "name": "Ana"})
+    packed = json.dumps(
+        {"type": "user_message", "message": SAID[0], "time": "2025-05-01 10:00:00 AM UTC+0000", "name": "Ana"}
+    )
     key = "message-00000000-0000-4000-8000-00000000000"
     messages = [{"id": f"{key}1", "role": "user", "content": [{"type": "text", "text": packed}], "created_at": iso(0)},
                 {"id": f"{key}2", "role": "assistant", "text": "thinks", "tool_calls": [{"function": call}], "created_at": iso(1)},
@@ -472,12 +537,20 @@ def _letta() -> list[Seed]:
                "date": iso(n)} for n, (who, text) in enumerate(turns())]  # fmt: skip
     return [
         Seed("letta", "lumi.af", "json", {"agents": [agent], "blocks": [{"id": "b1", "label": "human", "value": "x"}]}),
-        Seed("letta", "messages.json", "json", [*listed, {"message_type": "reasoning_message", "reasoning": "x", "id": "9"}]),
+        Seed(
+            "letta",
+            "messages.json",
+            "json",
+            [*listed, {"message_type": "reasoning_message", "reasoning": "x", "id": "9"}],
+        ),
     ]
 
 
 def _luminora() -> list[Seed]:
-    said = [{"speaker": "assistant" if who == AGENT else "user", "content": text, "timestamp": iso(n)} for n, (who, text) in enumerate(turns())]
+    said = [
+        {"speaker": "assistant" if who == AGENT else "user", "content": text, "timestamp": iso(n)}
+        for n, (who, text) in enumerate(turns())
+    ]
     session = {"session_id": "s1", "user_id": PERSON, "personality_name": AGENT, "created_at": iso(0), "messages": said}
     snapshot = {"_snapshot_info": {"session_id": "s1", "user_id": PERSON, "created_at": iso(0)}, "persona": {"name": AGENT},
                 "current_state": {"affinity": {"points": 45}, "mood": {"current": "shy", "intensity": 0.5},
@@ -511,7 +584,9 @@ def _research() -> list[Seed]:
     talk = {"speaker_a": PERSON, "speaker_b": AGENT, "session_1_date_time": "1:56 pm on 8 May, 2023",
             "session_1": [{"speaker": who, "dia_id": f"D1:{n}", "text": text, "blip_caption": "a sunset"}
                           for n, (who, text) in enumerate(turns())]}  # fmt: skip
-    history = {"2023-04-27": [{"query": asked, "response": answered} for asked, answered in zip(SAID, ANSWERED, strict=True)]}
+    history = {
+        "2023-04-27": [{"query": asked, "response": answered} for asked, answered in zip(SAID, ANSWERED, strict=True)]
+    }
     return [
         Seed("locomo", "locomo10.json", "json", [{"qa": [], "sample_id": "conv-1", "conversation": talk}]),
         Seed("memorybank", "memory_bank.json", "json", {PERSON: {"name": PERSON, "history": history}}),
@@ -535,9 +610,9 @@ def database(path: str, tables: dict[str, list[dict[str, Any]]]) -> None:
         for table, rows in tables.items():
             columns = [column.replace('"', "") for column in rows[0]] if rows else ["text"]
             names = ", ".join(f'"{column}"' for column in columns)
-            connection.execute(f'CREATE TABLE "{table}" ({names})')  # noqa: S608
+            connection.execute(f'CREATE TABLE "{table}" ({names})')
             marks = ", ".join("?" * len(columns))
-            connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', [tuple(row.values()) for row in rows])  # noqa: S608
+            connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', [tuple(row.values()) for row in rows])
     connection.close()
 
 

@@ -161,7 +161,9 @@ def endless_table(folder: Path) -> Trap:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA page_size=1024")
     connection.execute("CREATE TABLE messages (speaker, text, timestamp)")
-    connection.executemany("INSERT INTO messages VALUES ('Nora', ?, ?)", [(f"{SAID[0]} {n}", iso(1)) for n in range(9_000)])
+    connection.executemany(
+        "INSERT INTO messages VALUES ('Nora', ?, ?)", [(f"{SAID[0]} {n}", iso(1)) for n in range(9_000)]
+    )
     connection.commit()
     connection.close()
     data = bytearray(path.read_bytes())
@@ -186,7 +188,10 @@ def endless_table(folder: Path) -> Trap:
 def _bomb(name: str, piece: bytes, size: int) -> Made:
     def make(folder: Path) -> Trap:
         path = folder / "bomb.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(name, "w", force_zip64=True) as out:
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open(name, "w", force_zip64=True) as out,
+        ):
             block = piece * ((1 << 20) // len(piece))
             for _ in range(size // len(block)):
                 out.write(block)
@@ -206,7 +211,13 @@ def nested_zip(folder: Path) -> Trap:
 def traversing_zip(folder: Path) -> Trap:
     """An archive whose files want to lie outside of the folder that it is unpacked into."""
     text = _seed_of("_chat.txt").data.encode()
-    names = ("../../escaped.txt", "/tmp/escaped-memory-fuzz.txt", "a/../../../escaped.txt", "..\\..\\escaped.txt", "C:\\escaped.txt")
+    names = (
+        "../../escaped.txt",
+        "/tmp/escaped-memory-fuzz.txt",
+        "a/../../../escaped.txt",
+        "..\\..\\escaped.txt",
+        "C:\\escaped.txt",
+    )
     inner = folder / "inner"
     inner.mkdir()
     return _file("traversal.zip", zipped(dict.fromkeys(names, text)))(inner)
@@ -283,7 +294,12 @@ def _page(open_tags: int) -> bytes:
 
 def _mbox(*parts: bytes) -> bytes:
     head = b"From a@b Thu May  1 10:00:00 2025\nFrom: A <a@b.org>\nTo: Lumi <l@b.org>\nSubject: x\nDate: Thu, 1 May 2025 12:00:00 +0200\n"
-    return head + b"Content-Type: multipart/mixed; boundary=b\n\n" + b"".join(b"--b\n" + part for part in parts) + b"--b--\n"
+    return (
+        head
+        + b"Content-Type: multipart/mixed; boundary=b\n\n"
+        + b"".join(b"--b\n" + part for part in parts)
+        + b"--b--\n"
+    )
 
 
 def _nested_mail(depth: int) -> bytes:

@@ -55,8 +55,10 @@ def install(conversations: list[Conversation], home: Path) -> tuple[MemoryClient
                 }
             )
     frame = pl.DataFrame(rows, schema_overrides={"user_id": pl.String, "occurred_at": pl.Datetime("us", "UTC")})
-    frame = frame.sort("session_id", "turn").with_columns(owner="user_id").with_columns(
-        window_text=window(), traits=traits(), emotion=pl.lit("neutral"), importance=pl.lit(0.0)
+    frame = (
+        frame.sort("session_id", "turn")
+        .with_columns(owner="user_id")
+        .with_columns(window_text=window(), traits=traits(), emotion=pl.lit("neutral"), importance=pl.lit(0.0))
     )
     frame = frame.with_columns(term_lists(spoken(frame).to_list()))
     encoder = encoder_of(tools, "message_embeddings")

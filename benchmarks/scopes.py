@@ -36,7 +36,6 @@ from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError
 from records.interactions import AnonymizedInteractions
 from records.names import file_name, in_world
-from records.weeks import week_of
 from resources.settings import Settings, load_settings
 from resources.training_files import opted_out_messages
 from serving import candidates
@@ -47,26 +46,31 @@ FORGOTTEN = 8
 """Subjects that are forgotten in a run, evenly among the tries."""
 
 EVERYTHING = 10_000
-QUESTIONS = ["what makes me happy?", "mother", "where do I live?", "is my dog all right?", "who died?", "tell me everything"]
+QUESTIONS = [
+    "what makes me happy?",
+    "mother",
+    "where do I live?",
+    "is my dog all right?",
+    "who died?",
+    "tell me everything",
+]
 
 
 class Trial:
     """One installation and what was found in it."""
 
-    def __init__(self, folder: Path, seed: int, *, scopes: int | None = None) -> None:
+    def __init__(self, folder: Path, seed: int, *, agents: int | None = None) -> None:
         """Fill it.
 
         Args:
-            scopes: How many conversations of one person; default: all of them.
+            agents: How many there are; default: all with odd ids.
         """
         self.random = Random(seed)
         self.teller, self.ledger = Teller(self.random), Ledger()
         self.found: Counter[str] = Counter()
         self.settings = _settings(folder)
         self.clients = [MemoryClient(self.settings), MemoryClient(self.settings, embedder=False)]
-        self.scopes = self.teller.scopes()
-        if scopes is not None:
-            self.scopes = self.random.sample(self.scopes, min(scopes, len(self.scopes)))
+        self.scopes = self.teller.scopes(agents)
         self._fill(folder / "said.jsonl")
         self._make()
 
@@ -78,7 +82,12 @@ class Trial:
     def wrong(self, what: str, detail: object) -> None:
         """Count what was found, and say what it was."""
         self.found[what] += 1
-        print(json.dumps({what: repr(detail)[:600]}), file=sys.stderr, flush=True)
+        shown = repr(detail)
+        print(
+            json.dumps({what: shown if len(shown) < 1_200 else f"{shown[:500]} … {shown[-700:]}"}),
+            file=sys.stderr,
+            flush=True,
+        )
 
     # -- what is there --------------------------------------------------------------------------------------------
 
@@ -121,18 +130,17 @@ class Trial:
                 speaks = line.role == "agent" and self.random.random() < 0.6
                 speaker = (in_world(guest, world) if world is not None else guest) if speaks else line.speaker
                 lines.append(Line(**{**line.__dict__, "speaker": speaker}))
-        for agent in ("lumi", "luna", "a|b"):
-            told = self.teller.conversation(agent, None, "ana", f"unnamed {agent}", answers_for=None)
-            lines += [Line(**{**line.__dict__, "owner": "ana"}) for line in told]
         return lines
 
     def _group(self) -> Iterable[Line]:
-        """Return what is said in groups, which belong to nobody, under ids that persons use as well."""
+        """Return what is said in groups, which belong to nobody, under ids that persons use as well; and answers that name nobody."""
         for agent, session in (("lumi", "default"), ("a|b", "s"), ("luna", "room")):
             for number in range(6):
                 at = MONDAYS[0] + timedelta(minutes=number, seconds=7)
                 lines = self.teller.exchange(agent, None, None, session, at, speaker=self.random.choice(["ana", "ben"]))
                 yield from lines if session == "room" else lines[:1]
+            told = self.teller.conversation(agent, None, "ana", f"unnamed {agent}", answers_for=None)
+            yield from (Line(**{**line.__dict__, "owner": "ana"}) for line in told)
 
     def say(self, line: Line) -> None:
         """Keep a line through a client, and see that it is kept where it belongs."""
@@ -146,7 +154,9 @@ class Trial:
     def _kept(self, lines: list[Line]) -> None:
         wanted = {line.token: line for line in lines}
         store = self.clients[0].store
-        rows = store.frame("SELECT message_id, agent_id, user_id, session_id, speaker_id, text FROM messages").cast(pl.String)
+        rows = store.frame("SELECT message_id, agent_id, user_id, session_id, speaker_id, text FROM messages").cast(
+            pl.String
+        )
         for message_id, agent, user, session, speaker, text in rows.iter_rows():
             line = wanted.pop(TOKEN.findall(text.lower())[0], None)
             if line is None:
@@ -178,7 +188,7 @@ class Trial:
 
     def _asked(self) -> tuple[dict[str, Any], str | None, str | None]:
         """Return how somebody asks for a scope, and which agent and user that is; None for nobody."""
-        world, agent, user, session = self.random.choice(self.scopes)
+        world, agent, user, _session = self.random.choice(self.scopes)
         asked: dict[str, Any] = {"agent": self.teller.written(agent)}
         if world is not None or self.random.random() < 0.05:
             asked["world"] = self.teller.written(world or "tavern")
@@ -191,12 +201,16 @@ class Trial:
             whose = None
         return asked, whose, person
 
-    def _only(self, texts: Iterable[str], whose: str | None, person: str | None, asked: Any, *, derived: bool) -> set[str]:
+    def _only(
+        self, texts: Iterable[str], whose: str | None, person: str | None, asked: Any, *, derived: bool
+    ) -> set[str]:
         """Return the words in an answer; those that the scope may not see are crossings."""
         seen = {token for text in texts for token in TOKEN.findall(text.lower())}
         for token in seen:
             if not self.ledger.may_read(token, whose, person, derived=derived):
-                self.wrong("crossings", (asked, whose, person, derived, self.ledger.lines.get(token, f"forgotten: {token}")))
+                self.wrong(
+                    "crossings", (asked, whose, person, derived, self.ledger.lines.get(token, f"forgotten: {token}"))
+                )
         self.found["seen"] += len(seen)
         return seen
 
@@ -231,7 +245,10 @@ class Trial:
             lines = [self.ledger.lines[token] for token in found if token in self.ledger.lines]
             sources = [self.ledger.ids.get(key, "") for key in memory.source_ids]
             if not all(self.ledger.may_read(token, whose, person, derived=derived) for token in sources):
-                self.wrong("crossings", (asked, "sources", memory.id, memory.kind, [self.ledger.lines.get(t, t) for t in sources]))
+                self.wrong(
+                    "crossings",
+                    (asked, "sources", memory.id, memory.kind, [self.ledger.lines.get(t, t) for t in sources]),
+                )
             if session is not None and any(line.session != session or line.agent_id != whose for line in lines):
                 self.wrong("crossings", (asked, "session", session, lines))
             if speakers is not None and lines and not any(line.speaker in speakers for line in lines) and not derived:
@@ -239,11 +256,20 @@ class Trial:
             if memory.kind == "message":
                 seen |= found
         whole = client is not self.client or candidates.WHOLE > 2
-        if whole and whose is not None and not narrowed and "message" in asked["kinds"] and asked["k"] == EVERYTHING and question.strip():
-            if client in self.clients:
-                missed = set(self.ledger.of(whose, person)) - seen
-                if missed:
-                    self.wrong("missed", (asked, whose, person, [self.ledger.lines[token] for token in missed][:2], len(missed)))
+        if (
+            whole
+            and whose is not None
+            and not narrowed
+            and "message" in asked["kinds"]
+            and asked["k"] == EVERYTHING
+            and question.strip()
+        ) and client in self.clients:
+            missed = set(self.ledger.of(whose, person)) - seen
+            if missed:
+                self.wrong(
+                    "missed",
+                    (asked, whose, person, [self.ledger.lines[token] for token in missed][:2], len(missed)),
+                )
 
     def contexts(self) -> None:
         """Ask for what is put into a prompt."""
@@ -251,7 +277,12 @@ class Trial:
         if self.random.random() < 0.5:
             asked["session"] = self.teller.written(self.random.choice(self.scopes)[3])
         block = self.client.context(self.random.choice(QUESTIONS), budget=10**6, **asked)
-        mood = self.ledger.moods.get((whose or "", self.ledger.session(_taken(asked.get("session", "")), whose) or asked.get("session", "").strip()))
+        mood = self.ledger.moods.get(
+            (
+                whose or "",
+                self.ledger.session(_taken(asked.get("session", "")), whose) or asked.get("session", "").strip(),
+            )
+        )
         own = {mood, self.ledger.levels.get(whose or "")}
         text = " ".join(word for word in block.text.split(" ") if word not in own)
         for said in own - {None}:
@@ -275,7 +306,9 @@ class Trial:
         seen = self._only(rows["text"], whose, person, asked, derived=False)
         own = self.ledger.of(whose, person, session)
         if not seen <= set(own):
-            self.wrong("crossings", (asked, "session", session, [self.ledger.lines.get(token) for token in seen - set(own)]))
+            self.wrong(
+                "crossings", (asked, "session", session, [self.ledger.lines.get(token) for token in seen - set(own)])
+            )
         if len(seen) < min(40, len(own)):
             self.wrong("missed", (asked, "newest", len(seen), len(own)))
 
@@ -313,8 +346,10 @@ class Trial:
         mood, (points, level) = worlds.mood(session, agent, world=world), worlds.affinity(user, agent, world=world)
         if (mood[0] if mood is not None else None) != ledger.moods.get((whose, session)):
             self.wrong("crossings", (agent, world, session, "mood", mood))
-        if points != ledger.affinity.get((user, whose), 0.0) or level != ledger.levels.get(whose, level) or (
-            TOKEN.search(level) and whose not in ledger.levels
+        if (
+            points != ledger.affinity.get((user, whose), 0.0)
+            or level != ledger.levels.get(whose, level)
+            or (TOKEN.search(level) and whose not in ledger.levels)
         ):
             self.wrong("crossings", (agent, world, user, "closeness", points, level))
         alone = worlds.mood(session)
@@ -332,7 +367,9 @@ class Trial:
         whose = in_world(agent, world) if world is not None else agent
         if self.random.random() < 0.5:
             mood = self.teller.token()
-            self.client.worlds.set_mood(session, agent, mood, 1.0, world=world, now=datetime.now(UTC) + timedelta(hours=9))
+            self.client.worlds.set_mood(
+                session, agent, mood, 1.0, world=world, now=datetime.now(UTC) + timedelta(hours=9)
+            )
             self.ledger.moods[whose, session] = mood
         else:
             change = float(self.random.randint(1, 9))
@@ -344,13 +381,15 @@ class Trial:
     def says(self) -> None:
         """Say something new, which no run has taken in yet."""
         world, agent, user, session = self.random.choice(self.scopes)
-        at = MONDAYS[1] + timedelta(days=2, seconds=self.random.randrange(10_000), microseconds=self.random.randrange(10**6))
+        at = MONDAYS[1] + timedelta(
+            days=2, seconds=self.random.randrange(10_000), microseconds=self.random.randrange(10**6)
+        )
         for line in self.teller.exchange(agent, world, user, session, at, answers_for=user):
             self.say(line)
 
     def tells(self) -> None:
         """Tell an episode to another agent; one that has no such episode is refused."""
-        world, agent, user, _ = self.random.choice(self.scopes)
+        world, agent, _user, _ = self.random.choice(self.scopes)
         teller = in_world(agent, world) if world is not None else agent
         found = self.client.recall("mother", agent=teller, kinds=("episode",), k=50).memories
         if not found:
@@ -384,11 +423,14 @@ class Trial:
             message
             for message, token in self.ledger.ids.items()
             for line in [self.ledger.lines[token]]
-            if (line.agent_id, line.session) in out or (line.user,) in out or (line.role != "agent" and (line.speaker,) in out)
+            if (line.agent_id, line.session) in out
+            or (line.user,) in out
+            or (line.role != "agent" and (line.speaker,) in out)
         }
         found = set(opted_out_messages(self.clients[0].store))
         if found != wanted:
-            self.wrong("crossings", ("opted out", len(found - wanted), len(wanted - found)))
+            lines = [self.ledger.lines[self.ledger.ids[key]] for key in found ^ wanted]
+            self.wrong("crossings", ("opted out", len(found - wanted), len(wanted - found), out, lines[0]))
 
     # -- what is forgotten and made again -------------------------------------------------------------------------
 
@@ -400,7 +442,9 @@ class Trial:
         subject: dict[str, Any]
         if number % 4 == 0:
             subject = {"user": user}
-            gone = {t for t, line in lines.items() if line.user == user or (line.speaker == user and line.role != "agent")}
+            gone = {
+                t for t, line in lines.items() if line.user == user or (line.speaker == user and line.role != "agent")
+            }
             self.ledger.affinity = {key: points for key, points in self.ledger.affinity.items() if key[0] != user}
         elif number % 4 == 1:
             subject = {"session": session, "agent": agent, "world": world}
@@ -418,7 +462,9 @@ class Trial:
         done = client.forget(**subject)
         if "user" in subject:  # the mood of a conversation goes with the person it was had with
             left = {(row["agent_id"], row["session_id"]) for row in client.store.rows("moods")}
-            self.ledger.moods = {key: mood for key, mood in self.ledger.moods.items() if key in left or key not in begun}
+            self.ledger.moods = {
+                key: mood for key, mood in self.ledger.moods.items() if key in left or key not in begun
+            }
         self.ledger.forget(gone)
         self.scopes = [
             scope for scope in self.scopes
@@ -433,7 +479,9 @@ class Trial:
         """See that the store holds what is not forgotten, and nothing else."""
         kept = set(self.clients[0].store.frame("SELECT message_id FROM messages")["message_id"])
         if kept != set(self.ledger.ids):
-            self.wrong("crossings", (after, "kept", len(kept - set(self.ledger.ids)), "lost", len(set(self.ledger.ids) - kept)))
+            self.wrong(
+                "crossings", (after, "kept", len(kept - set(self.ledger.ids)), "lost", len(set(self.ledger.ids) - kept))
+            )
 
     def made_again(self) -> None:
         """Make all weeks again and see that the datasets of odd personas are their own."""
@@ -454,7 +502,7 @@ class Trial:
         """Make the datasets of some personas by the real step, and see that each is found under its own id."""
         defs, layer = definitions_for(self.settings), LAYERS["personality"]
         tools = Tools(self.settings)
-        for persona in personas:
+        for persona in set(personas) & set(tools.store.personas()):
             with instance(self.settings) as dagster, quiet_logs(dagster):
                 finish(
                     defs.resolve_job_def("train_personality").execute_in_process(
@@ -464,7 +512,9 @@ class Trial:
                         raise_on_error=False,
                     )
                 )
-            if not tools.store.rows("datasets", persona_id=persona) or not tools.lake.exists(layer.dataset, file_name(persona)):
+            if not tools.store.rows("datasets", persona_id=persona) or not tools.lake.exists(
+                layer.dataset, file_name(persona)
+            ):
                 self.wrong("crossings", (persona, "dataset of another"))
 
     def line(self) -> dict[str, Any]:
@@ -495,17 +545,18 @@ def _settings(folder: Path) -> Settings:
     return load_settings(home=folder, plugins_dir=plugins, plugins=chosen)
 
 
-def run(folder: Path, tries: int, seed: int, *, scopes: int | None = None, forgotten: int = FORGOTTEN) -> dict[str, Any]:
+def run(
+    folder: Path, tries: int, seed: int, *, agents: int | None = None, forgotten: int = FORGOTTEN
+) -> dict[str, Any]:
     """Fill an installation, ask it at random, and return what was found."""
     start = time.perf_counter()
-    trial = Trial(folder, seed, scopes=scopes)
+    trial = Trial(folder, seed, agents=agents)
     steps: list[Callable[[], None]] = [lambda number=number: trial.tried(number) for number in range(tries)]  # type: ignore[misc]
     for number in range(forgotten, 0, -1):
         steps.insert(tries * number // (forgotten + 1), lambda number=number: trial.forgets(number - 1))  # type: ignore[misc]
     steps.insert(len(steps) // 2, trial.made_again)
     steps.append(trial.made_again)
-    odd = [agent for agent in ("a|b", "a/b", "..", ".hidden", "a\nb", "...", "x" * 300) if agent in trial.ledger.agents]
-    steps.append(lambda: trial.datasets(odd))
+    steps.append(lambda: trial.datasets(["a|b", "a/b", "..", ".hidden", "a\nb", "...", "x" * 300]))
     with ThreadPoolExecutor(1) as pool:
         for step in steps:
             error = pool.submit(step).exception()
@@ -522,10 +573,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scopes", type=int, default=None, help="conversations of one person; default: all that are odd")
+    parser.add_argument("--agents", type=int, default=None, help="how many there are; default: all with odd ids")
     options = parser.parse_args()
     with home(None) as folder:
-        line = run(folder, options.tries, options.seed, scopes=options.scopes)
+        line = run(folder, options.tries, options.seed, agents=options.agents)
     print(json.dumps({"benchmark": "scopes", "seed": options.seed, **line}))
 
 

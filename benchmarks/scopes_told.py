@@ -28,7 +28,26 @@ NAMES = [
 ]  # fmt: skip
 WORLDS = ["tavern", "Tavern", "a/b", "a%2Fb", "100%", NFC, NFD, "o'brien", "🦊", "tavern/guard"]
 IN_WORLDS = ["guard", "Guard", "ana", "b/c", NFC, "o'brien", "world:tavern/guard"]
-USERS = ["ana", "Ana", "ANA", "lumi", "guard", "o'brien", "a/b", "a|b", "%", "_", "a_b", "axb", NFC, NFD, "🦊", "-", "x' OR '1'='1", LONG]
+USERS = [
+    "ana",
+    "Ana",
+    "ANA",
+    "lumi",
+    "guard",
+    "o'brien",
+    "a/b",
+    "a|b",
+    "%",
+    "_",
+    "a_b",
+    "axb",
+    NFC,
+    NFD,
+    "🦊",
+    "-",
+    "x' OR '1'='1",
+    LONG,
+]
 SESSIONS = ["default", "s", "S", "ana", "lumi", "a/b", "a|b", "%", "o'brien", NFC, NFD, "a\x1fb", "b\x1fdefault"]
 
 SAID = [
@@ -111,11 +130,16 @@ class Ledger:
     affinity: dict[tuple[str, str], float] = field(default_factory=dict)
     moods: dict[tuple[str, str], str] = field(default_factory=dict)
     levels: dict[str, str] = field(default_factory=dict)
+    _by_agent: dict[str, dict[str, Line]] = field(default_factory=dict)
+    _speaking: dict[tuple[str, str, str | None], set[str]] = field(default_factory=dict)
 
     def add(self, message_id: str, line: Line) -> None:
         """Take down a message that is kept."""
         self.lines[line.token] = line
         self.ids[message_id] = line.token
+        self._by_agent.setdefault(line.agent_id, {})[line.token] = line
+        if line.role == "agent":
+            self._speaking.setdefault(line.talk, set()).add(line.speaker)
         self.agents |= {line.agent_id} | ({line.speaker} if line.role == "agent" else set())
         self.users |= {user for user in (line.user, line.speaker if line.role == "user" else None) if user is not None}
 
@@ -123,8 +147,8 @@ class Ledger:
         """Return the lines of a scope by token; None for an agent is nobody."""
         return {
             token: line
-            for token, line in self.lines.items()
-            if line.agent_id == agent and user in (None, line.user) and session in (None, line.session)
+            for token, line in self._by_agent.get(agent or "", {}).items()
+            if user in (None, line.user) and session in (None, line.session)
         }
 
     def may_read(self, token: str, agent: str | None, user: str | None, *, derived: bool) -> bool:
@@ -148,8 +172,7 @@ class Ledger:
     def present(self, line: Line) -> set[str]:
         """Return the other agents of the same world that spoke in a line's part of its conversation."""
         home = world_and_name(line.agent_id)[0]
-        spoke = {other.speaker for other in self.lines.values() if other.talk == line.talk and other.role == "agent"}
-        return {who for who in spoke if world_and_name(who)[0] == home}
+        return {who for who in self._speaking.get(line.talk, set()) if world_and_name(who)[0] == home}
 
     def agent(self, name: str, world: str | None) -> str | None:
         """Return who is meant: the exact one, else the only one that is alike, in the world that is meant; None for nobody."""
@@ -181,7 +204,7 @@ class Ledger:
     def forget(self, gone: Iterable[str]) -> None:
         """Take tokens out."""
         for token in list(gone):
-            del self.lines[token]
+            del self._by_agent[self.lines.pop(token).agent_id][token]
         self.ids = {message: token for message, token in self.ids.items() if token in self.lines}
 
 
@@ -196,6 +219,7 @@ class Teller:
     def __init__(self, random: Random) -> None:
         self.random = random
         self._tokens: set[str] = set()
+        self._starts: dict[tuple[str, str | None, str], datetime] = {}
 
     def token(self) -> str:
         """Return a word that nobody has said."""
@@ -236,19 +260,25 @@ class Teller:
 
     def conversation(self, agent: str, world: str | None, user: str, session: str, **how: Any) -> Iterator[Line]:
         """Yield a person's part in a conversation: some exchanges within minutes, beside those of others."""
-        start = self.random.choice(MONDAYS) + timedelta(hours=self.random.randrange(4), seconds=self.random.randrange(40))
+        start = self._starts.setdefault((agent, world, session), self.random.choice(MONDAYS))
+        start += timedelta(hours=self.random.random() < 0.2, seconds=self.random.randrange(40))
         for number in range(self.random.randint(2, 4)):
             at = start + timedelta(minutes=number, microseconds=self.random.randrange(10**6))
             yield from self.exchange(agent, world, user, session, at, **{"answers_for": user, **how})
 
-    def scopes(self) -> list[tuple[str | None, str, str, str]]:
-        """Return world, agent, user and session of every conversation of one person, in which ids meet as badly as they can."""
+    def scopes(self, agents: int | None = None) -> list[tuple[str | None, str, str, str]]:
+        """Return world, agent, user and session of every conversation of one person, in which ids meet as badly as they can.
+
+        Args:
+            agents: How many agents there are; default: all with odd ids.
+        """
         random, found = self.random, set()
         places = [(None, name) for name in NAMES] + [(world, name) for world in WORLDS for name in IN_WORLDS]
-        for world, agent in places:
+        for world, agent in places if agents is None else random.sample(places, min(agents, len(places))):
             users = random.sample(USERS, 2) + ([agent] if agent in USERS else []) + ["ana"] * (random.random() < 0.5)
+            shared = random.choice(SESSIONS[:3])
             for user in dict.fromkeys(users):
-                for session in {random.choice(SESSIONS[:3]), random.choice(SESSIONS)}:
+                for session in {shared, random.choice(SESSIONS)}:
                     found.add((world, agent, user, session))
         return sorted(found, key=repr)
 
@@ -257,9 +287,9 @@ class Teller:
         random = self.random
         ways = [
             lambda: f" {name}\t",
-            lambda: name.upper(),
-            lambda: name.lower(),
-            lambda: name.swapcase(),
+            name.upper,
+            name.lower,
+            name.swapcase,
             lambda: unicodedata.normalize("NFD", name),
             lambda: unicodedata.normalize("NFC", name),
             lambda: name + "\u200e",

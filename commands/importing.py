@@ -116,7 +116,7 @@ def _run(memory: Any, path: str, options: Any, name: str | None, dry_run: bool, 
 def _say_summary(summary: Any, as_json: bool) -> None:
     lines = [
         f"{summary.format}: {summary.new} new, {summary.known} known already, {summary.rejected} rejected, "
-        f"in {len(summary.weeks)} weeks",
+        f"in {_many(len(summary.weeks), 'week')}",
         *_refused(summary),
     ]
     if summary.erased:
@@ -130,7 +130,7 @@ def _say_summary(summary: Any, as_json: bool) -> None:
             f'to keep the older ones, write first_week = "{monday}" into memory.toml (or set MEMORY_FIRST_WEEK) and import again'
         )
     for note in [] if as_json else summary.notes:
-        err.print(f"note: {note}", markup=False, highlight=False)
+        err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if not summary.read:
         err.print("nothing was taken: every row was rejected", markup=False, highlight=False)
 
@@ -151,10 +151,11 @@ def _say_preview(shown: Any, as_json: bool) -> None:
         False,
         "\n".join(
             [
-                f"{summary.format}: {summary.read} messages in {shown.sessions} conversations and {len(summary.weeks)} weeks, "
-                f"{summary.rejected} rejects. Nothing was kept.",
-                f"memory of: {_counted(shown.agents)}",
-                f"speakers: {_counted(shown.speakers)}",
+                f"{summary.format}: {_many(summary.read, 'message')} in {_many(shown.sessions, 'conversation')} and "
+                f"{_many(len(summary.weeks), 'week')} would be kept; this is a preview, nothing was.",
+                f"into the memory of {_counted(shown.agents)}",
+                f"said by {_counted(shown.speakers)}",
+                *([f"not taken: {summary.rejected}"] if summary.rejected else []),
                 *_refused(summary),
             ]
         ),
@@ -162,15 +163,20 @@ def _say_preview(shown: Any, as_json: bool) -> None:
     first = Table("time (UTC)", "conversation", "speaker", "role", "text", title="first messages")
     for row in shown.first:
         moment = f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}"
-        first.add_row(moment, *(row[name] for name in ("session_id", "speaker_id", "role")), row["text"][:80])
+        first.add_row(moment, *(row[name] for name in ("session_id", "speaker_name", "role")), row["text"][:80])
     out.print(first, markup=False)
     for row in shown.rejects:
-        err.print(f"reject: {row['file']}, line {row['line']}: {row['reason']}", markup=False, highlight=False)
+        shown_line = f"not taken: {row['file']}, line {row['line']}: {row['reason']}"
+        err.print(shown_line, markup=False, highlight=False, soft_wrap=True)
     for note in summary.notes:
-        err.print(f"note: {note}", markup=False, highlight=False)
+        err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _counted(counts: dict[str, int], most: int = 12) -> str:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(ranked) - most} more" if len(ranked) > most else ""
-    return ", ".join(f"{name} {count}" for name, count in ranked[:most]) + more or "nobody"
+    return ", ".join(f"{name}: {count}" for name, count in ranked[:most]) + more or "nobody"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -155,7 +155,8 @@ def preview(
             for speaker, role, count in messages.group_by("speaker_id", "role").len().iter_rows():
                 who = f"{called.get(speaker, speaker)} ({role})"
                 shown.speakers[who] = shown.speakers.get(who, 0) + count
-            shown.first += messages.head(SHOWN - len(shown.first)).to_dicts() if len(shown.first) < SHOWN else []
+            for row in messages.head(SHOWN - len(shown.first)).to_dicts() if len(shown.first) < SHOWN else ():
+                shown.first.append({**row, "speaker_name": called.get(row["speaker_id"], row["speaker_id"])})
             shown.rejects += refused[: SHOWN - len(shown.rejects)] if len(shown.rejects) < SHOWN else []
         _refuse_nothing(shown.summary, found)
     shown.sessions = len(sessions)
@@ -191,7 +192,9 @@ def _read(
                 count, left_out = count + taken.messages.height, left_out + len(refused)
                 if not count and left_out >= REFUSED_AT_FIRST:
                     why = refused[-1]["reason"].partition(":")[0]
-                    raise SourceError(f"{offer.file}: its first {left_out} rows were all refused ({why}); is it {offer.source.name}?")
+                    raise SourceError(
+                        f"{offer.file}: its first {left_out} rows were all refused ({why}); is it {offer.source.name}?"
+                    )
                 summary.count_rejects(refused)
                 for note in map(one_sentence, batch.notes):
                     if note not in summary.notes:

@@ -16,10 +16,10 @@ from plugins.lexicon import language_of
 from plugins.persona import system_prompt
 from records.errors import MemoryAssetsError, PluginError
 from records.memory import FactEmbeddings
-from records.names import as_id
+from records.names import as_id, cleaned
 from resources.settings import Settings, load_settings
 from serving.access import Access
-from serving.capture import conversation
+from serving.capture import Erased, conversation
 from serving.context import (
     Context,
     Conversation,
@@ -177,7 +177,11 @@ class MemoryClient(Capturing):
 
     @cached_property
     def _finder(self) -> ScopeFinder:
-        return ScopeFinder(self.people)
+        return ScopeFinder(self.people, self._erased)
+
+    def _erased(self, kind: str, value: str) -> bool:
+        erased = Erased(self.store, self.keys)
+        return kind in erased.kinds and erased.subject(kind, value) in erased.hashes
 
     def _speakers(self, agent: str, participants: Sequence[str] | None) -> frozenset[str] | None:
         """Return the ids of speakers in an agent's memory, for their ids or names."""
@@ -231,6 +235,7 @@ class MemoryClient(Capturing):
         """
         from concurrent.futures import ThreadPoolExecutor
 
+        message = cleaned(message)
         asked = self.asked(agent, user, session=session, world=world)
         scope, session = asked.scope, asked.session
         with ThreadPoolExecutor(3) as pool:

@@ -256,6 +256,16 @@ class Erasure:
         m, feedback, sessions = tables["messages"], tables["feedback"], tables["sessions"]
         with self.store.writer.begin() as connection:
             relink(connection, m, ids)
+            # An agent whose last conversation goes stays known, so that nobody is taken for it who is called almost so.
+            here = sessions.c.user_id == value if kind == "user" else sessions.c.session_id == value
+            here = sessions.c.session_id == of_conversation(value)[1] if kind == "conversation" else here
+            agents = set(connection.execute(sa.select(sessions.c.agent_id).where(here).distinct()).scalars()) - {value}
+            known = [{"speaker_id": agent, "kind": "agent", "opt_out_training": False} for agent in sorted(agents)]
+            if known:
+                as_agent = self.store.upsert(tables["speakers"])
+                connection.execute(
+                    as_agent.on_conflict_do_update(index_elements=["speaker_id"], set_={"kind": "agent"}), known
+                )
             for batch in chunks(ids):
                 connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
                 done.count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)

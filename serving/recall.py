@@ -21,6 +21,7 @@ from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
 from plugins.terms import BITS, traits
+from records.names import cleaned
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
 from serving.access import Access
@@ -281,7 +282,7 @@ class Recaller:
 
     def read(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
         """Return what the words of a question say, and which vectors it is to have; None for an empty one."""
-        text = question.strip()
+        text = cleaned(question).strip()
         if not text:
             notes.append("the question is empty")
             return None

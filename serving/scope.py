@@ -8,6 +8,7 @@ from records.errors import StoreError
 from records.names import as_id, in_world, nearest
 from resources.people import People
 from resources.vectors import quoted
+from serving.capture import conversation
 
 HELD = 10_000
 """Names whose ids are kept in memory."""
@@ -63,10 +64,14 @@ class ScopeFinder:
 
     Who was found under the exact id is kept. A name that is only alike is looked up each time: somebody else may have come who is
     called exactly so, or who is alike, too.
+
+    Args:
+        erased: Returns whether a subject of this kind and id was erased: whoever was is nobody else either.
     """
 
-    def __init__(self, people: People) -> None:
+    def __init__(self, people: People, erased: Callable[[str, str], bool]) -> None:
         self.people = people
+        self._erased = erased
         self._held: OrderedDict[tuple[str | None, ...], str] = OrderedDict()
 
     def find(self, agent: str, user: str | None, *, session: str | None = None, world: str | None = None) -> Asked:
@@ -83,7 +88,7 @@ class ScopeFinder:
         if user is not None:
             called = as_id(user)
             user_id = self._known(("user", called, agent_id), called, lambda: people.user(called, agent_id))
-            if user_id is None:
+            if user_id is None or (user_id != called and self._erased("user", called)):
                 user_id = called
                 if not unknown:
                     unknown.append(f"{agent_id} knows no user {user!r}{_hint(user, people.users(agent_id))}")
@@ -91,7 +96,11 @@ class ScopeFinder:
             called = as_id(session)
             session_id = self._known(("session", called, agent_id), called, lambda: people.session(called, agent_id))
             begun = session_id is not None
-            session_id = session_id or called
+            alike = session_id is not None and session_id != called
+            gone = alike and (
+                self._erased("session", called) or self._erased("conversation", conversation(agent_id, called))
+            )
+            session_id = called if session_id is None or gone else session_id
         return Asked(Scope(agent_id, user_id, world), session_id, unknown, begun)
 
     def _known(self, key: tuple[str | None, ...], exact: str, look: Callable[[], str | None]) -> str | None:

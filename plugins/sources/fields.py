@@ -12,7 +12,20 @@ from plugins.contracts import SourceOptions
 from plugins.sources.normalise import cleaned
 from plugins.sources.times import parse_time
 
-__all__ = ["dig", "first", "flag", "identity", "listing", "mapping", "mappings", "moment", "number", "string", "whole"]
+__all__ = [
+    "dig",
+    "first",
+    "flag",
+    "identity",
+    "listing",
+    "mapping",
+    "mappings",
+    "moment",
+    "number",
+    "string",
+    "whole",
+    "without",
+]
 
 LONGEST_ID = 200
 
@@ -93,6 +106,16 @@ def first(values: Mapping[str, Any], *keys: str) -> Any:
         if value is not None and not (isinstance(value, str) and not value.strip()):
             return value
     return None
+
+
+def without(text: str, start: str, end: str) -> str:
+    """Return a text without what stands between two marks, and without these; one that does not end stays."""
+    pieces: list[str] = []
+    place = 0
+    while (begins := text.find(start, place)) >= 0 and (ends := text.find(end, begins + len(start))) >= 0:
+        pieces.append(text[place:begins])
+        place = ends + len(end)
+    return "".join((*pieces, text[place:]))
 
 
 def dig(value: Any, *keys: str | int) -> Any:

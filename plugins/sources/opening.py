@@ -40,8 +40,11 @@ def offers(registry: PluginRegistry, target: str, name: str | None = None) -> It
         SourceError: it is not there, or no format fits.
     """
     if "://" in target:
+        source = choose_source(registry, target, name)
+        if source.suffixes:
+            raise SourceError(f"a URL is read as a database (sql), not as {source.name}, which is a format of files")
         # A URL's password is kept nowhere.
-        yield [Offer(registry.create("source", name=name or "sql"), target, target.rsplit("@", 1)[-1])]
+        yield [Offer(source, target, target.rsplit("@", 1)[-1])]
         return
     path = Path(target)
     if is_folder(path):

@@ -114,7 +114,9 @@ def _end_of_tag(page: str, start: int) -> int | None:
         if stop[0] == ">":
             return stop.end()
         place = stop.end()
-        if page[max(start, stop.start() - ENTITY) : stop.start()].rstrip().endswith("="):  # else it is a quote in nothing
+        if (
+            page[max(start, stop.start() - ENTITY) : stop.start()].rstrip().endswith("=")
+        ):  # else it is a quote in nothing
             place = page.find(stop[0], place) + 1
             if not place:
                 return None

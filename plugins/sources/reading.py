@@ -219,7 +219,6 @@ def parsed(text: str) -> Any:
         raise ValueError("nested too deeply to be a chat") from None
 
 
-
 def _levels_left() -> int:
     """Return how many calls to make so that the parser stops at about `DEEPEST` levels: it counts them as the interpreter does."""
     frame, depth = sys._getframe(), 0

@@ -196,3 +196,16 @@ def test_a_conversation_that_does_not_exist_is_said(client: MemoryClient) -> Non
     assert client.recall("hello", agent="sage", session="ONE").memories
     assert client.recall("hello", agent="sage", session="two").notes[0].startswith("there is no conversation 'two'")
     assert not client.context("hello", agent="sage", user="ana", session="two").notes[0].startswith("there is no con")
+
+
+def test_the_same_said_again_at_one_time_is_another_message_and_a_call_tried_again_is_none(
+    client: MemoryClient,
+) -> None:
+    about = {"agent": "sage", "user": "ana", "session": "s", "occurred_at": MONDAY}
+    said = [("ok", "fine"), ("and then?", "fine"), ("ok", "good"), ("ok", "fine")]
+    ids = [client.remember_exchange(*pair, **about) for pair in said]
+    assert len({each for pair in ids for each in pair}) == 8
+    assert client.remember_exchange(*said[-1], **about) == ids[-1]  # tried again
+    one = client.remember("ok", **about)
+    assert client.remember("ok", **about) == one
+    assert len(client.store.rows("messages")) == 9

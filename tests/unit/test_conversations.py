@@ -293,3 +293,60 @@ def test_any_broken_file_is_read_or_refused_in_a_sentence(tmp_path: Path) -> Non
     for _ in range(300):
         deep = {"data": deep}
     assert lines(tmp_path, deep).reasons == ["no list of messages"]
+
+
+def pairs(found: Taken) -> list[tuple[str, str]]:
+    return [(m["role"], m["text"]) for m in found.messages]
+
+
+ASKED = [("user", "q"), ("agent", "a")]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"instruction": "q", "input": "", "output": "a"}, ASKED),
+        (
+            {"instruction": "Sum it up", "input": "a text", "output": "a"},
+            [("user", "Sum it up\na text"), ("agent", "a")],
+        ),
+        ({"instruction": "q", "context": "", "response": "a", "category": "x"}, ASKED),
+        (
+            {"instruction": "q2", "output": "a2", "history": [["q", "a"]], "system": "be kind"},
+            [("system", "be kind"), *ASKED, ("user", "q2"), ("agent", "a2")],
+        ),
+        ({"conversation": [{"human": "q", "assistant": "a"}]}, ASKED),
+        ({"history": [["q", "a"], ["q2", None]]}, [*ASKED, ("user", "q2")]),
+        ({"internal": [["<|BEGIN-VISIBLE-CHAT|>", "hi"], ["q", "a"]], "visible": []}, [("agent", "hi"), *ASKED]),
+        ({"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>"}, ASKED),
+        ({"text": "<s>[INST] <<SYS>>\nbe kind\n<</SYS>>\n\nq [/INST] a </s>"}, [("system", "be kind"), *ASKED]),
+        ({"text": "### Human: q### Assistant: a"}, ASKED),
+        ({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, ASKED),
+        ({"text": "Below is an instruction that describes a task.\n\n### Instruction:\nq\n\n### Response:\na"}, ASKED),
+        ({"messages": [user("q"), agent("<think>hm, what?</think>\n\na")]}, ASKED),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "bing", "value": "a"}]}, ASKED),
+        ({"rows": [{"row_idx": 0, "row": {"messages": [user("q"), agent("a")]}}]}, ASKED),
+        ([{"type": "human", "data": {"content": "q"}}, {"type": "ai", "data": {"content": "a"}}], ASKED),
+        (
+            [
+                {"lc": 1, "type": "constructor", "id": ["langchain", f"{who}Message"], "kwargs": {"content": text}}
+                for who, text in (("Human", "q"), ("AI", "a"))
+            ],
+            ASKED,
+        ),
+    ],
+)
+def test_conversations_in_other_clothes(tmp_path: Path, record: Any, said: list[tuple[str, str]]) -> None:
+    found = whole(tmp_path, record)
+    assert pairs(found) == said
+    file = tmp_path / "c.json"
+    source = ShareGPT() if "conversations" in record else ChatML()
+    assert source.sniff(file, head_of(file))
+
+
+@pytest.mark.parametrize(
+    "text", ["[INST] is what Llama wants", "Human: is a word", "I wrote <|im_start|>user to it", "### Human"]
+)
+def test_who_writes_about_marks_says_it_all(tmp_path: Path, text: str) -> None:
+    found = lines(tmp_path, {"messages": [user(text), agent(text)]})
+    assert [m["text"] for m in found.messages] == [text, text]

@@ -266,3 +266,18 @@ def test_only_this_format_is_recognised(tmp_path: Path) -> None:
     assert Discord().sniff(file, head_of(file))
     file.write_text(json.dumps({"channel": "x", "messages": []}))
     assert not Discord().sniff(file, head_of(file))
+
+
+def test_a_bots_reply_stands_behind_what_it_answers(tmp_path: Path) -> None:
+    def reply(number: int, text: str, to: int) -> dict[str, Any]:
+        return message(number, text, LUMI, type="Reply", reference={"messageId": str(FIRST + to), "channelId": "2"})
+
+    said = [
+        message(1, "A?"), message(2, "I mean A."), message(3, "B?", BO), reply(4, "for A", 1), reply(5, "for B", 3),
+        reply(6, "to something older", -9), message(7, "thanks"),
+    ]  # fmt: skip
+    found = taken(tmp_path, channel(*said))
+    assert found.texts == ["A?", "I mean A.", "for A", "B?", "for B", "to something older", "thanks"]
+    assert found.ids == taken(tmp_path, channel(*said[:5]), "shorter.json").ids | {
+        m["message_id"] for m in found.messages[5:]
+    }

@@ -308,3 +308,24 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     nested = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (n, n) for n in range(3_000))
     file.write_bytes(b"From x Thu May  1 10:00:00 2025\nFrom: Ana <a@b.c>\n" + nested)
     holds(Mail(), file, agent="lumi")
+
+
+def test_mails_of_one_second_follow_what_they_answer(tmp_path: Path) -> None:
+    def chain(number: int) -> bytes:
+        own = {"From": "Lumi <lumi@shop.example>", "To": "ana@example.org"} if number % 2 else {}
+        before = {"In_Reply_To": f"<m{number - 1}@x>"} if number else {}
+        return mail(f"text {number}", Message_ID=f"<m{number}@x>", Subject="S", **own, **before)
+
+    mails = [chain(number) for number in range(6)]
+    for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2]):
+        found = taken(tmp_path, *(mails[number] for number in order))
+        assert {m["session_id"] for m in found.messages} == {"mail/m0@x"}
+        assert [m["text"] for m in sorted(found.messages, key=lambda m: m["turn"])] == [f"text {n}" for n in range(6)]
+    round_ = [mail("a", Message_ID="<a@x>", In_Reply_To="<b@x>"), mail("b", Message_ID="<b@x>", In_Reply_To="<a@x>")]
+    assert taken(tmp_path, *round_).texts == ["a", "b"]
+
+
+@pytest.mark.parametrize("own", ["El pedido 12 llega hoy.", "On 5 May it rained.", "Am 3. war es kalt."])
+def test_ones_own_sentence_announces_no_quote(own: str) -> None:
+    assert own_words(f"{own}\n\nOn Monday 2, Ana <ana@example.org> wrote:\n> before\n") == own
+    assert own_words(f"{own}\nEl lun, 2 jun 2025 a las 10:00, Ana (<ana@example.org>)\nescribió:\n> antes\n") == own

@@ -281,3 +281,14 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         file.write_text(json.dumps(mutant))
         holds(Meta(), file, agent="Lumi")
         holds(Meta(), file)
+
+
+def test_an_edited_message_is_one_at_its_first_place(tmp_path: Path) -> None:
+    said = [
+        message(0, "my cat is Mis"), message(5, "what a name!", "Lumi"), message(20, "my cat is Misi (edited)"),
+        message(30, "I wrote (edited)"), message(9_000, "my cat is Misi (edited)"),
+    ]  # fmt: skip
+    found = taken(tmp_path, thread(*said[::-1]), agent="Lumi")
+    assert found.texts == ["my cat is Misi", "what a name!", "I wrote (edited)", "my cat is Misi (edited)"]
+    assert found.about("my cat is Misi")["edited"] is True
+    assert found.reasons == ["the edit of an earlier message, which has its words"]

@@ -456,3 +456,11 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     for mutant in mutants(whole, 300):
         file.write_text("\n".join(json.dumps(line) for line in mutant))
         holds(Signal(), file, agent="Lumi")
+
+
+def test_two_people_who_are_both_me_and_began_in_one_second(tmp_path: Path) -> None:
+    text = "[2025-06-02 10:00:00] Me: hi\n[2025-06-02 10:00:00] Lumi: yo\n"
+    ana, bo = (signal(tmp_path, text, f"{name}.md", user=name) for name in ("Ana", "Bo"))
+    assert not ana.ids & bo.ids
+    assert {m["user_id"] for m in (*ana.messages, *bo.messages)} == {"Ana", "Bo"}
+    assert signal(tmp_path, text, "renamed.md", user="Ana").ids == ana.ids

@@ -285,3 +285,27 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
             (folder / name).write_text(json.dumps(mutant))
             holds(Slack(), folder, agent="Lumi")
         (folder / name).write_text(json.dumps(whole))
+
+
+def test_a_thread_stands_where_it_begins(tmp_path: Path) -> None:
+    found = day(
+        tmp_path,
+        message("00.000001", "A?", thread_ts="1746086400.000001"),
+        message("00.000002", "B?", "U2", thread_ts="1746086400.000002"),
+        message("00.000003", "hello all"),
+        message("00.000004", "for A", "U9", thread_ts="1746086400.000001"),
+        message("00.000005", "for B", "U9", thread_ts="1746086400.000002"),
+    )
+    assert found.texts == ["A?", "for A", "B?", "for B", "hello all"]
+
+
+def test_what_slacks_interface_and_slackdump_give(tmp_path: Path) -> None:
+    said = [message("00.000002", "yo", "U9"), message("00.000001", "hi")]
+    file = tmp_path / "history.json"
+    file.write_text(json.dumps({"ok": True, "messages": said, "has_more": False}), encoding="utf-8")
+    assert Slack().sniff(file, head_of(file))
+    assert take(Slack(), file, agent="U9").texts == ["hi", "yo"]
+    dumped = {"channel_id": "C7", "messages": [said[1] | {"slackdump_thread_replies": [said[0]]}]}
+    file.write_text(json.dumps(dumped), encoding="utf-8")
+    found = take(Slack(), file, agent="U9")
+    assert (found.texts, found.messages[0]["session_id"]) == (["hi", "yo"], "slack/C7/2025-05-01")

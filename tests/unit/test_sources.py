@@ -1,5 +1,6 @@
 """Sources: every format becomes the same messages; what cannot be taken is a reject or one clear sentence."""
 
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from plugins.contracts import SourceOptions
 from plugins.registry import PluginRegistry
 from plugins.sources.normalise import normalise, parse_time
+from plugins.sources.opening import offers
 from records.errors import SourceError
 from serving.capture import choose_source
 
@@ -61,3 +63,46 @@ def test_times_of_all_kinds() -> None:
         assert parse_time(value, SourceOptions()) == moment
     with pytest.raises(SourceError, match="no time zone"):
         parse_time("2025-03-01", SourceOptions(timezone="Mars/Olympus"))
+
+
+def test_a_folder_of_archives_is_read_chat_by_chat(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for name in ("Nora", "Marc"):
+        with zipfile.ZipFile(folder / f"WhatsApp Chat - {name}.zip", "w") as archive:
+            archive.writestr("_chat.txt", f"[02/06/2025, 10:00:00] {name}: hi\n[02/06/2025, 10:00:02] Lumi: yo\n")
+    (folder / "notes.docx").write_bytes(b"PK\x03\x04")
+    with offers(PluginRegistry(), str(folder)) as found:
+        assert [(offer.source.name, offer.called) for offer in found] == [
+            ("whatsapp", "WhatsApp Chat - Marc"), ("whatsapp", "WhatsApp Chat - Nora"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("messages.html", '<html><div class="message default clearfix">', "Machine-readable JSON"),
+        ("chat.html", '<div class="chatlog__message-group">', "--format Json"),
+        ("chat.txt", "=" * 62 + "\nGuild: G\nChannel: c\n", "--format Json"),
+        ("message_1.html", '<div class="_3-95 _a6-g">', "choose JSON"),
+        ("sms.xml", '<?xml version="1.0"?><smses count="1">', "save it as CSV"),
+        ("talk.pdf", "%PDF-1.7", "a PDF"),
+        ("msgstore.db.crypt15", "xx", "Export chat"),
+        ("chat.txt", "[LINE] Chat history with Lumi\n", "save it as CSV"),
+        ("nothing.txt", "hello", "name one with --format"),
+    ],
+)
+def test_what_is_not_read_comes_with_advice(tmp_path: Path, name: str, content: str, advice: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=advice):
+        choose_source(PluginRegistry(), str(tmp_path / name), None)
+
+
+def test_a_workbook_is_no_archive_of_chats(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "chat.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "<x/>")
+    with (
+        pytest.raises(SourceError, match=r"chat.xlsx: a workbook; save it as CSV"),
+        offers(PluginRegistry(), str(tmp_path / "chat.xlsx")),
+    ):
+        pass

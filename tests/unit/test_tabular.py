@@ -12,7 +12,7 @@ import pytest
 from plugins.contracts import SourceOptions
 from plugins.sources.reading import head_of
 from plugins.sources.tables.tabular import Csv, JsonLines
-from records.errors import SourceError
+from records.errors import AgentNeeded, SourceError
 from tests.unit.taken import Taken, holds, mutants, take
 
 ROW = {"agent_id": "lumi", "user_id": "u", "occurred_at": "2025-01-06T10:00:00Z"}
@@ -242,3 +242,110 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         tracemalloc.stop()
         assert rows == count
     assert peaks[1] < 3 * peaks[0]  # a batch that is read, and the one before
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("02/06/2025 10:00", "2025-06-02 10:00:00"),
+        ("2.6.25 9:05", "2025-06-02 09:05:00"),
+        ("02-Jun-25 10:00 PM", "2025-06-02 22:00:00"),
+        ("Jun 2, 2025 10:00:07 a. m.", "2025-06-02 10:00:07"),
+        ("2 de junio de 2025, 10:00", "2025-06-02 10:00:00"),
+        ("Mon, 02 Jun 2025 10:00:00 +0200", "2025-06-02 08:00:00"),
+        ("Mon Jun 02 10:00:00 +0000 2025", "2025-06-02 10:00:00"),
+        ("Mon Jun 02 2025 10:00:00 GMT+0200 (CEST)", "2025-06-02 08:00:00"),
+        ("10:00 02/06/2025", "2025-06-02 10:00:00"),
+        ("1748858400", "2025-06-02 10:00:00"),
+        ("31/02/2025 10:00", None),
+        ("6/2/25 13:00 PM", None),
+        ("yesterday", None),
+    ],
+)
+def test_times_as_spreadsheets_write_them(tmp_path: Path, written: str, meant: str | None) -> None:
+    found = table(tmp_path, f'date;who;text\n25/12/2024 10:00;ana;x\n"{written}";ana;y\n')
+    assert [f"{m['occurred_at']:%Y-%m-%d %H:%M:%S}" for m in found.messages[1:]] == ([meant] if meant else [])
+    assert found.reasons == ([] if meant else ["a time that cannot be read: write ISO 8601, e.g. 2025-03-01T18:30:00Z"])
+
+
+@pytest.mark.parametrize(
+    ("days", "first"),
+    [
+        (["3/4/25", "25/4/25"], "04-03"),
+        (["3/4/25", "4/25/25"], "03-04"),
+        (["1/4/25", "2/2/25", "2/4/25"], "01-04"),
+        (["3/4/25 10:00 PM"], "03-04"),
+        (["3/4/25 10:00"], "04-03"),
+    ],
+)
+def test_days_and_months_are_told_apart_by_the_whole_table(tmp_path: Path, days: list[str], first: str) -> None:
+    rows = [{"sender": "ana", "text": f"m{n}", "timestamp": day} for n, day in enumerate(days)]
+    written = "".join(f"{row['timestamp']},ana,{row['text']}\n" for row in rows)
+    for found in (jsonl(tmp_path, *rows, agent="Lumi"), table(tmp_path, f"timestamp,sender,text\n{written}")):
+        assert f"{found.messages[0]['occurred_at']:%m-%d}" == first
+        assert any("nothing in it tells days from months" in note for note in found.notes) is (len(days) == 1)
+    assert f"{jsonl(tmp_path, *rows, agent='Lumi', day_first=False).messages[0]['occurred_at']:%m-%d}" in (
+        "03-04",
+        "01-04",
+    )
+
+
+def test_an_agent_is_found_by_its_name_beside_a_number(tmp_path: Path) -> None:
+    found = table(tmp_path, "AuthorID,Author,Date,Content\n1,ana#1234,2025-01-06,hi\n2,lumi#0001,2025-01-06,yo\n")
+    assert [(m["speaker_id"], m["role"]) for m in found.messages] == [("1", "user"), ("Lumi", "agent")]
+    own = table(tmp_path, "author_id,author,date,text\n1,Ana,2025-01-06,hi\n2,Bo,2025-01-06,yo\n", user="ana")
+    assert {m["speaker_id"] for m in own.messages} == {"ana", "2"}
+    assert (
+        own.notes[-1]
+        == "log.csv: nobody in it is called Lumi: all of it is kept as said by people; its speakers are Ana, Bo"
+    )
+
+
+def test_nothing_is_taken_before_it_is_known_whose_memory_it_is(tmp_path: Path) -> None:
+    text = "date,sender,message\n2025-01-06,Ana,hi\n2025-01-06,Lumi,yo\n"
+    with pytest.raises(AgentNeeded, match="whose memory is it.*its speakers are Ana, Lumi"):
+        table(tmp_path, text, agent=None)
+    with pytest.raises(SourceError, match="nothing in it says who the user is: name them with --user"):
+        table(tmp_path, "date,role,content\n2025-01-06,user,hi\n2025-01-06,assistant,yo\n")
+
+
+def test_a_user_without_a_name_goes_by_the_session(tmp_path: Path) -> None:
+    rows = "".join(f"{s},{role},{role},2025-01-06\n" for s in ("c1", "c2") for role in ("user", "assistant"))
+    found = table(tmp_path, f"conversation_id,role,content,created_at\n{rows}")
+    assert [m["user_id"] for m in found.messages] == ["user of c1"] * 2 + ["user of c2"] * 2
+    authors = [
+        ROW | {"user_id": "u1", "session_id": "t", "role": "user", "text": "q"},
+        ROW | {"user_id": "u2", "session_id": "t", "role": "assistant", "text": "a"},
+    ]
+    assert {m["user_id"] for m in jsonl(tmp_path, *authors).messages} == {"u1"}
+
+
+def test_a_row_without_a_speaker_is_put_into_nobodys_mouth(tmp_path: Path) -> None:
+    text = "date,sender,message\n2025-01-06,Ana,hi\n2025-01-06,,who am I?\n2025-01-06,Lumi,yo\n"
+    for options in ({}, {"user": "Ana"}):
+        found = table(tmp_path, text, **options)
+        assert (found.texts, found.reasons) == (["hi", "yo"], ["no speaker: who said it is not clear"])
+    alone = table(tmp_path, "date,text\n2025-01-06,dear diary\n", user="ana")
+    assert alone.said == [("ana", "dear diary")]
+    assert "no column says who speaks" in alone.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ((5, 1, 3), (1.0, -1.0, 0.0)),
+        ((10, 0, 5), (1.0, -1.0, 0.0)),
+        ((1, -1, 0), (1.0, -1.0, 0.0)),
+        ((9, -3), (None, None)),
+    ],
+)
+def test_one_star_of_five_is_no_praise(
+    tmp_path: Path, given: tuple[float, ...], meant: tuple[float | None, ...]
+) -> None:
+    file = tmp_path / "log.csv"
+    rows = "".join(f"2025-01-06,ana,q,a{n},{rating}\n" for n, rating in enumerate(given))
+    file.write_text(f"date,user_id,question,answer,rating\n{rows}", encoding="utf-8")
+    batches = list(Csv().read(str(file), SourceOptions(agent="Lumi")))
+    answers = [row for batch in batches for row in batch.rows if row["role"] == "agent"]
+    assert [row.get("feedback", {}).get("rating") for row in answers] == list(meant)
+    assert any("ratings are taken as from" in note for note in batches[0].notes) is (max(given) > 1 and min(given) >= 0)

@@ -310,3 +310,25 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         file.write_text(json.dumps(broken))
         holds(Telegram(), file, agent="Lumi")
         holds(Telegram(), file)
+
+
+def test_the_agents_reply_stands_behind_what_it_answers(tmp_path: Path) -> None:
+    said = [
+        message(1, "A?"), message(2, "B?", "Bo"), message(3, "for A", "Lumi", reply_to_message_id=1),
+        message(4, "for B", "Lumi", reply_to_message_id=2), message(5, "me too", reply_to_message_id=2),
+    ]  # fmt: skip
+    found = taken(tmp_path, chat(*said, type="private_group"), agent="Lumi")
+    assert found.texts == ["A?", "for A", "B?", "for B", "me too"]
+
+
+def test_a_message_of_blocks_is_its_text(tmp_path: Path) -> None:
+    blocks = [
+        {"type": "heading", "text": "Trip"},
+        {"type": "paragraph", "text": ["we leave ", {"type": "bold", "text": "at six"}]},
+        {"type": "list", "items": [{"blocks": [{"type": "paragraph", "text": "bread"}]}, {"text": {"text": "cheese"}}]},
+        7,
+    ]
+    rich = {key: value for key, value in message(1, "").items() if key not in ("text", "text_entities")}
+    assert taken(tmp_path, chat(rich | {"rich_message": {"blocks": blocks}}), agent="Lumi").texts == [
+        "Trip\nwe leave at six\nbread\ncheese"
+    ]

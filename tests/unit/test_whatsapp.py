@@ -766,3 +766,32 @@ def test_broken_files_are_read_or_refused(tmp_path: Path) -> None:
             timezone=zone,
             day_first=dice.choice([None, True, False]),
         )
+
+
+def test_what_was_pasted_from_an_iphone_stays_inside_of_its_message(tmp_path: Path) -> None:
+    """An iPhone ends messages with a carriage return: a line without one begins none, whatever it looks like."""
+    file = tmp_path / "_chat.txt"
+    inner = "[22/01/2025, 09:58:00] Bob: see you\n[22/01/2025, 09:59:00] Nora: ok\r\n"
+    file.write_bytes(
+        f"[22/01/2025, 10:00:00] Nora: look:\n{inner}[22/01/2025, 10:01:00] Lumi: I see\r\n[22/01/2025, 10:02:00] Nora: yes\r\n".encode()
+    )
+    found = take(WhatsApp(), file, agent="Lumi")
+    assert {m["speaker_id"] for m in found.messages} == {"Nora", "Lumi"}
+    assert found.texts[0] == f"look:\n{inner.strip()}"
+    # A file of which a part was saved by an editor: lines inside go on in time, and are messages.
+    edited = "".join(f"[22/01/2025, 10:0{n}:00] {'Lumi' if n % 2 else 'Nora'}: m{n}\n" for n in range(6))
+    file.write_bytes(f"[22/01/2025, 09:00:00] Nora: hi\r\n{edited}[22/01/2025, 11:00:00] Nora: bye\r\n".encode())
+    assert len(take(WhatsApp(), file, agent="Lumi").messages) == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        ("2024-06-27, 8:04:08 PM: Nora: hi: you", "2024-06-27 20:04:08"),
+        ("27.06.2024 - 20:04:08; Nora: hi: you", "2024-06-27 20:04:08"),
+    ],
+)
+def test_headers_of_old_exports_and_of_viewers(tmp_path: Path, line: str, time: str) -> None:
+    found = taken(tmp_path, line, line.replace("Nora", "Lumi"), agent="Lumi")
+    assert (times(found), found.texts) == ([time] * 2, ["hi: you"] * 2)
+    assert WhatsApp().sniff(tmp_path / "chat.txt", f"{line}\n")

@@ -36,13 +36,13 @@ FORMS = (
     re.compile(r"<\|start_header_id\|>\s*(\w{1,20})\s*<\|end_header_id\|>\s*"),
     re.compile(rf"<\|(?:start_of_role\|>)?({WHO})(?:<\|end_of_role)?\|>\s?\n?", re.IGNORECASE),
     re.compile(r"<start_of_turn>\s*(\w{1,20})\n"),
-    re.compile(rf"\s*#{{2,4}} ?({WHO})(?:: ?\n?|\n)", re.IGNORECASE),
+    re.compile(rf"#{{2,4}} ?({WHO})(?:: ?\n?|\n)", re.IGNORECASE),
     re.compile(r"(?:^|\n\n?)(user|human|assistant|ai|bot|system):(?: |\n|$)", re.IGNORECASE),
 )
 """Marks before what somebody says; the first group is who."""
 
 INSTRUCTED = re.compile(r"\[INST\]|\[/INST\]")
-SYSTEM = re.compile(r"<<SYS>>\s*(.*?)\s*<</SYS>>\s*", re.DOTALL)
+SYSTEM = ("<<SYS>>", "<</SYS>>")
 ENDS = re.compile(
     r"<\|(?:im_end|eot_id|end|endoftext|end_of_text|eom_id|begin_of_text)\|>|<end_of_turn>|<(?:bos|eos)>|</?s>"
 )
@@ -86,8 +86,8 @@ def _instructed(text: str) -> Iterator[dict[str, Any]]:
     ends = [*(after.start() for _, after in pairwise(marks)), len(text)]
     for mark, end in zip(marks, ends, strict=True):
         said = text[mark.end() : end].strip()
-        system = SYSTEM.match(said) if mark[0] == "[INST]" else None
-        if system is not None:
-            yield {"role": "system", "content": system[1]}
-            said = said[system.end() :]
+        system, closed, rest = said.removeprefix(SYSTEM[0]).partition(SYSTEM[1])
+        if mark[0] == "[INST]" and said.startswith(SYSTEM[0]) and closed:
+            yield {"role": "system", "content": system.strip()}
+            said = rest.strip()
         yield {"role": "user" if mark[0] == "[INST]" else "assistant", "content": said}

@@ -148,7 +148,7 @@ def _announced(lines: list[str], place: int) -> int:
     if len(first) < 250 and START_OF_WROTE.fullmatch(first):
         for more in (2, 3):
             parts = [each.strip() for each in lines[place : place + more]]
-            if len(parts) < more or not parts[-1] or WROTE.fullmatch(parts[-1]):
+            if len(parts) < more or not parts[-1] or WROTE.fullmatch(parts[-1]) or first.endswith((".", "!", "?", "…")):
                 break  # what stands above an announcement, or a paragraph before, is somebody's own sentence
             joined = " ".join(parts)
             if len(joined) < 500 and WROTE.fullmatch(joined):

@@ -1,17 +1,16 @@
 """What was said in a message of Letta or MemGPT, or why nothing was."""
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from plugins.sources.fields import first, mapping, mappings, string
+from plugins.sources.fields import first, mapping, mappings, string, without
 from plugins.sources.memory_systems.derived import (
     Row,
 )
 from plugins.sources.reading import parsed
 
-REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+REMINDER = ("<system-reminder>", "</system-reminder>")
 SPEECH_TOOL = "send_message"
 
 NOT_SPEECH = {
@@ -93,7 +92,7 @@ def _by_user(message: Row) -> tuple[str, str, str | None, Any] | str:
         return "no text"
     wrapped = _wrapped(text)
     if wrapped is None:
-        text = REMINDER.sub("", text).strip()
+        text = without(text, *REMINDER).strip()
         return ("user", text, None, None) if text else "an event of the platform, nobody said it"
     if wrapped.get("type") != "user_message":
         return "an event of the platform, nobody said it"

@@ -18,13 +18,14 @@ from plugins.sources.times import Clock
 from records.errors import SourceError
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-HEADER = re.compile(
-    rf"(?P<indent> *)(?P<month>{'|'.join(MONTHS)}) (?P<day>\d\d), (?P<year>\d{{4}}) +"
-    r"(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d) (?P<half>[AP])M(?P<rest>.*)"
+TIME = re.compile(
+    rf"(?P<month>{'|'.join(MONTHS)}) (?P<day>\d\d), (?P<year>\d{{4}}) {{1,4}}"
+    r"(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d) (?P<half>[AP])M"
 )
+HEADER = re.compile(rf"(?P<indent> *){TIME.pattern}(?P<rest>.*)")
 """``May 17, 2022  5:29:42 PM (Read by you after 1 hour, 49 seconds)``; hours below ten have a space more."""
 
-READ = re.compile(r"\s*(?:\((?:Read|Delivered|Played) .*\))?\s*")
+READ = re.compile(r"(?:\((?:Read|Delivered|Played) .*\))?")
 EDIT = re.compile(r"Edited (?P<after>.{1,80}?) later: (?P<text>.*)")
 SPAN = re.compile(r"(\d{1,9}) (day|hour|minute|second)s?\b")
 REACTION = re.compile(r" *(?P<what>.{1,40}) by (?P<who>.{1,120})")
@@ -69,7 +70,7 @@ class IMessage(Source):
         if suffix == ".csv":
             return imazing.is_table(head)
         if suffix == ".html":
-            return 'class="timestamp"' in head and 'class="message' in head and HEADER.search(head) is not None
+            return 'class="timestamp"' in head and 'class="message' in head and TIME.search(head) is not None
         return suffix == ".txt" and any(HEADER.fullmatch(line.rstrip("\r")) for line in head.split("\n")[:3])
 
     def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
@@ -126,7 +127,7 @@ def _entries(path: Path, options: SourceOptions) -> Iterator[Entry]:
         if header and local and not header["indent"] and blank:
             if entry is not None:
                 yield entry
-            notice = not READ.fullmatch(header["rest"])
+            notice = not READ.fullmatch(header["rest"].strip())
             # A time and a sentence in one line: "May 17, 2022  5:29:42 PM You named the conversation Trip".
             entry = Entry(number, local, lines=[header["rest"].strip()] if notice else [])
             replies = reply = False

@@ -23,10 +23,10 @@ MARKDOWN = re.compile(r"\[(\d{4}-\d\d-\d\d),? (\d\d:\d\d(?::\d\d)?)\] (.{1,120}?
 PLAIN = re.compile(r"\[([A-Z][a-z]{2}) (\d\d), (\d{4}) (\d\d:\d\d:\d\d)\] (?:<(.{1,120}?)>|\*\*\*) (.*)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-REACTIONS = re.compile(r"\n?\(- (.*?) -\)[ \t]*$", re.DOTALL)
+REACTIONS, REACTED = ("(- ", " -)"), (" (reaction: ", " (reactions: ")
 STICKER = re.compile(r"\n?\(\( (.{1,40}?) \)\)[ \t]*$")
-STICKER_LINK = re.compile(r"\[([^\]\n]{1,40})\]\(\.\./exported_stickers/[^)\n]*\)")
-ATTACHMENT = re.compile(r"!?\[[^\]\n]*\]\((?:\./)?media/[^)\n]*\)")
+STICKER_LINK = re.compile(r"\[([^\]\n]{1,40})\]\(\.\./exported_stickers/[^)\n]{0,300}\)")
+ATTACHMENT = re.compile(r"!?\[[^\]\n]{0,300}\]\((?:\./)?media/[^)\n]{0,300}\)")
 QUOTE = re.compile(r"\A\s*((?:^> ?.*(?:\n|\Z))+)", re.MULTILINE)
 CALL = re.compile(r"(?:Incoming|Outgoing|Missed) (?:voice |video |group )?call(?: \(.{1,60}\))?")
 DELETED = "(This message was deleted)"
@@ -198,9 +198,10 @@ def _without(text: str) -> tuple[str, dict[str, Any]]:
     attachments = len(ATTACHMENT.findall(text))
     text = STICKER_LINK.sub(r"\1", ATTACHMENT.sub("", text)).rstrip()
     text = STICKER.sub(lambda match: match[1] if not text[: match.start()].strip() else "", text)
-    if reactions := REACTIONS.search(text):
-        about["reactions"] = counted(each.rpartition(": ")[2].strip() for each in reactions[1].split(", "))
-        text = text[: reactions.start()]
+    before, start, reactions = text.rstrip().removesuffix(REACTIONS[1]).rpartition(REACTIONS[0])
+    if start and text.rstrip().endswith(REACTIONS[1]):
+        about["reactions"] = counted(each.rpartition(": ")[2].strip() for each in reactions.split(", "))
+        text = before.removesuffix("\n")
     if quote := QUOTE.match(text):
         about["reply_to"] = "\n".join(line.removeprefix(">").strip() for line in quote[1].strip().split("\n"))[:200]
         text = text[quote.end() :]
@@ -215,7 +216,10 @@ def _plain(path: Path, options: SourceOptions) -> Iterator[Said]:
         nothing = None
         if found[5] is None:
             nothing = "media, no text" if re.match(r"<.{1,120}> sent file", found[6]) else DEAF
-        body = re.sub(r" \(reactions?: .*\)\s*$", "", f"{found[6]}{text}", flags=re.IGNORECASE)
+        body = f"{found[6]}{text}".rstrip()
+        reacted = max(body.lower().rfind(start) for start in REACTED)
+        if reacted >= 0 and body.endswith(")") and "\n" not in body[reacted:]:
+            body = body[:reacted]
         yield Said(number, cleaned(found[5]).strip() if found[5] else None, time, _body(body), {}, nothing)
 
 

@@ -76,10 +76,10 @@ class Database(Source):
             wanted += [taken.hour] if taken.hour is not None else []
             looked = sa.select(*(selected.c[name] for name in wanted)).order_by(*ordered)
             found = no_more_than_fit(connection.execute(looked).mappings() if wanted else (), size, table.name)
-            rows = TableRows(options, table.name, ((dict(row), taken) for row in found))
+            rows = TableRows(options, self.name, table.name, ((dict(row), taken) for row in found))
             notes, number = [*notes_of([taken], table.name, options.at), *rows.notes], 0
-            read = connection.execute(sa.select(selected).order_by(*ordered)).mappings()
-            read = no_more_than_fit(read, size, table.name)
+            every = connection.execute(sa.select(selected).order_by(*ordered)).mappings()
+            read = no_more_than_fit(every, size, table.name)
             while part := list(itertools.islice(read, BATCH)):
                 batch = SourceBatch(notes=notes)
                 for row in part:
@@ -89,6 +89,7 @@ class Database(Source):
                         is_answer = bool(batch.rows) and batch.rows[-1]["line"] == number
                         batch.rows.append({**said, "alone": True} if alone and not is_answer else said)
                 batch.rows = rows.batch(batch.rows)
+                batch.rejects += rows.refused()
                 batch.done = min(1.0, number / total) if total else 0.0
                 yield batch
                 notes = []
@@ -194,9 +195,7 @@ def _order(engine: "sa.Engine", table: _Table, taken: Taken, selected: "sa.Table
     return key, True
 
 
-def _size(
-    connection: "sa.Connection", selected: "sa.TableClause", ordered: list[Any]
-) -> tuple[int | None, int | None]:
+def _size(connection: "sa.Connection", selected: "sa.TableClause", ordered: list[Any]) -> tuple[int | None, int | None]:
     """Return how many rows a table has about, and the bytes of its file; None where nobody knows.
 
     A stranger's SQLite file is not counted: its pages, or a view, may lead round in a circle.

@@ -127,7 +127,11 @@ def _speaking(row: dict[str, Any], options: SourceOptions) -> dict[str, Any]:
         return row
     name = TAG.sub("", name)
     if is_agent(name, options) or same_name(name, _text(row.get("agent_id"))):
-        return {**row, "role": "agent", "speaker_id": row.get("agent_id")}  # whatever number it has in the table
+        return {
+            **row,
+            "role": "agent",
+            "speaker_id": row.get("agent_id") or options.agent,
+        }  # whatever number it has in the table
     if same_name(name, options.user):
         return {**row, "speaker_id": options.user}
     role = None if "speaker_id" in row else ROLE_NAMES.get(name.strip().lower())

@@ -75,7 +75,7 @@ class Parquet(Source):
             texts = [name for name in wanted if _is_text(probe.schema_arrow.field(name).type)]
         # Texts stay in their dictionary until their sizes are known.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            table = TableRows(options, path.name, _looked_at(path, taken))
+            table = TableRows(options, self.name, path.name, _looked_at(path, taken))
             notes, number, size = [*notes_of([taken], path.name, options.at), *table.notes], 0, 0
             for part in file.iter_batches(batch_size=BATCH, columns=wanted):
                 size += _checked_texts(part, path)
@@ -88,6 +88,7 @@ class Parquet(Source):
                     values = {name: column[place] for name, column in columns.items()}
                     batch.rows.extend(table.of(values, taken, number))
                 batch.rows = table.batch(batch.rows)
+                batch.rejects += table.refused()
                 yield batch
                 notes = []
             yield SourceBatch(notes=table.last_notes())

@@ -10,6 +10,7 @@ from typing import Any
 from plugins.contracts import SourceOptions
 from plugins.sources.direction import Direction
 from plugins.sources.fields import number
+from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, named_agent, nobody_is
 from plugins.sources.tables.columns import Taken
 from plugins.sources.tables.exchanges import utterances, when
@@ -24,19 +25,26 @@ NAMES_HELD = 1_000
 SPEAKING = ("role", "speaker_id", "speaker_name", "input_text", "output_text")
 """Columns that say who speaks."""
 
+WHO = ("role", "speaker_id", "speaker_name", "user_id")
+"""What of a message says who speaks: somebody who is only its user does."""
+
 
 class TableRows:
     """Makes messages of the rows of one table, batch by batch in its order."""
 
-    def __init__(self, options: SourceOptions, name: str, rows: Iterable[tuple[Mapping[str, Any], Taken]] = ()) -> None:
+    def __init__(
+        self, options: SourceOptions, source: str, name: str, rows: Iterable[tuple[Mapping[str, Any], Taken]] = ()
+    ) -> None:
         """Look through a table once: how its times and ratings are meant.
 
         Args:
             options: As the source was given them.
+            source: Name of the source.
             name: What the table is called.
             rows: Its rows and what their columns mean; no more are asked for than it takes.
         """
-        self.options, self.name = options, name
+        self.options, self.source, self.name = options, source, name
+        self._refused: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self._owners, self._direction = Owners(options), Direction(options)
         self._times, self._ratings = TableTimes(options), _Ratings()
@@ -55,6 +63,11 @@ class TableRows:
         """Yield the messages of a row."""
         self._tells_speakers |= any(column in taken for column in SPEAKING)
         for row in utterances(values, taken, line, self.options, self._ratings.scale):
+            if self._tells_speakers and row.get("text") and not any(row.get(key) for key in WHO):
+                self._refused.append(
+                    reject(self.source, self.name, line, "no speaker: who said it is not clear", values)
+                )
+                continue
             if "occurred_at" in row:
                 row["occurred_at"] = self._times.read(row["occurred_at"])
             yield row
@@ -79,6 +92,11 @@ class TableRows:
         if self._owners.nobody and not self._owners.known:
             raise SourceError(f"{self.name}: nothing in it says who the user is: name them with --user")
         return filled
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Return the rejects since this was last asked."""
+        found, self._refused = self._refused, []
+        return found
 
     def last_notes(self) -> list[str]:
         """Return what is known when all rows were read."""

@@ -73,7 +73,10 @@ class JsonLines(Source):
         head = list(itertools.islice(values, 1))
         whole = head[0] if head and head[0].done == 1.0 else None
         table = TableRows(
-            options, path.name, _looked_at([whole] if whole else json_values(path, options.encoding), options)
+            options,
+            self.name,
+            path.name,
+            _looked_at([whole] if whole else json_values(path, options.encoding), options),
         )
         for number, value, broken, done in itertools.chain(head, values):
             rows = _rows(value) if whole is not None else [value]
@@ -85,9 +88,11 @@ class JsonLines(Source):
                     self._take(row, line, table, batch, known)
                 if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
                     batch.rows, batch.done = table.batch(batch.rows), done
+                    batch.rejects += table.refused()
                     yield batch
                     batch = SourceBatch()
         batch.rows = table.batch(batch.rows)
+        batch.rejects += table.refused()
         batch.notes += [*notes_of(known.values(), path.name, options.at), *_missing(known, options, path.name)]
         batch.notes += [*table.notes, *table.last_notes()]
         yield batch
@@ -167,7 +172,7 @@ class Csv(Source):
         taken = checked_columns(names, options.columns, path.name)
         looked = ((dict(zip(names, record.fields, strict=False)), taken) for record in records(path, options.encoding))
         next(looked)  # the header
-        table = TableRows(options, path.name, looked)
+        table = TableRows(options, self.name, path.name, looked)
         size, read = max(path.stat().st_size, 1), 0
         batch = SourceBatch(notes=[*notes_of([taken], path.name, options.at), *table.notes])
         for record in found:
@@ -182,10 +187,12 @@ class Csv(Source):
                 batch.rows.extend(table.of(dict(zip(names, fields, strict=True)), taken, record.line))
             if len(batch.rows) + len(batch.rejects) >= BATCH - 1:  # an exchange is two
                 batch.rows, batch.done = table.batch(batch.rows), min(1.0, read / size)
+                batch.rejects += table.refused()
                 yield batch
                 batch = SourceBatch()
         if not read:
             raise SourceError(f"{path.name}: no rows, only a header")
         batch.rows = table.batch(batch.rows)
+        batch.rejects += table.refused()
         batch.notes += table.last_notes()
         yield batch
