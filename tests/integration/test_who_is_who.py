@@ -209,3 +209,38 @@ def test_the_same_said_again_at_one_time_is_another_message_and_a_call_tried_aga
     one = client.remember("ok", **about)
     assert client.remember("ok", **about) == one
     assert len(client.store.rows("messages")) == 9
+
+
+def test_two_users_of_one_agent_with_one_session_id_share_nothing(settings: Settings, client: MemoryClient) -> None:
+    told = {"ana": "the treasure lies under the old oak", "bea": "we sail to Cadiz on Friday"}
+    for minute in range(10):
+        for user, secret in told.items():
+            client.remember_exchange(
+                f"I am so happy, {secret}, part {minute}!", f"wonderful, tell me more about {secret.split()[-1]} {minute}",
+                agent="luna", user=user, session="default", occurred_at=MONDAY + timedelta(minutes=minute), importance=0.9,
+            )  # fmt: skip
+    assert weekly_run(settings, "2025-01-06").success
+    reader = MemoryClient(settings, embedder=False)
+    for user, other in (("ana", "Cadiz"), ("bea", "oak")):
+        found = reader.recall("what makes me happy?", agent="luna", user=user, k=50).memories
+        assert {memory.kind for memory in found} >= {"message", "episode"}
+        assert not [memory.text for memory in found if other in memory.text]
+        assert other not in reader.context("how happy am I?", agent="luna", user=user, session="default").text
+
+
+def test_names_that_look_like_somebodys_are_asked_back(
+    settings: Settings, client: MemoryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from cli import app
+
+    client.remember("hello", agent="sage", user="Marcos")
+    monkeypatch.setenv("MEMORY_HOME", str(settings.home))
+    for command in (["opt-out"], ["forget"]):
+        asked = CliRunner().invoke(app, [*command, "--user", "Marco"])
+        assert asked.exit_code != 0
+        assert "did you mean 'Marcos'?" in str(asked.exception)
+    assert CliRunner().invoke(app, ["opt-out", "--user", "marcos"]).exit_code == 0
+    assert client.store.rows("speakers", speaker_id="Marcos")[0]["opt_out_training"]
+    assert CliRunner().invoke(app, ["opt-out", "--user", "Marco", "--as-written"]).exit_code == 0
