@@ -89,10 +89,12 @@ def opt_out(
     memory = client()
     user = person(memory, user, as_written)
     changed = memory.opt_out(user=user, session=session, agent=agent, world=world, value=not undo)
-    if not changed:
-        raise MemoryAssetsError("there is no such user or session")
+    if not changed and user is None:
+        raise MemoryAssetsError("there is no such session")
     marked = [row["adapter_id"] for row in memory.store.rows("adapters", status="quarantined")]
     text = "may be trained on again" if undo else f"opted out; quarantined adapters: {', '.join(marked) or 'none'}"
+    if not changed:
+        text = "nobody who is known has this id; it is kept, and holds from the first message on"
     say({"changed": changed, "quarantined": marked}, as_json, text)
 
 

@@ -351,20 +351,21 @@ class InteractionStore:
         agent_id: str | None = None,
         value: bool = True,
     ) -> int:
-        """Set the training opt-out of a person, or of a session (of one agent, or of all); return the number of rows changed.
+        """Set the training opt-out of a person, or of a session (of one agent, or of all); return how many that are known changed.
 
-        A person who has not said anything yet is kept with it, so that it holds from the first message on.
+        A person who has not said anything yet is none of them, and is kept with it: it holds from the first message on.
         """
-        if speaker_id:
-            table = self.meta.tables["speakers"]
-            statement = self._insert(table).values(speaker_id=speaker_id, kind="user", opt_out_training=value)
-            statement = statement.on_conflict_do_update(index_elements=["speaker_id"], set_={"opt_out_training": value})
-        else:
-            table = self.meta.tables["sessions"]
-            statement = sa.update(table).where(table.c.session_id == session_id).values(opt_out_training=value)
-            statement = statement if agent_id is None else statement.where(table.c.agent_id == agent_id)
+        name, key = ("speakers", speaker_id) if speaker_id else ("sessions", session_id)
+        table = self.meta.tables[name]
+        statement = sa.update(table).where(table.c[f"{name[:-1]}_id"] == key).values(opt_out_training=value)
+        statement = statement if agent_id is None else statement.where(table.c.agent_id == agent_id)
         with self.writer.begin() as connection:
-            return connection.execute(statement).rowcount
+            changed = connection.execute(statement).rowcount
+            if speaker_id and not changed:
+                early = self._insert(table).values(speaker_id=speaker_id, kind="user", opt_out_training=value)
+                changes = {"opt_out_training": value}
+                connection.execute(early.on_conflict_do_update(index_elements=["speaker_id"], set_=changes))
+        return changed
 
     def add_feedback(
         self,
