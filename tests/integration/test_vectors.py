@@ -38,6 +38,7 @@ def rows(week: str, count: int, version: int = 0) -> pl.DataFrame:
             user_id=pl.lit(None, pl.String),
             week=pl.lit(week),
             turn=pl.lit(1),
+            position=pl.lit(1),
             occurred_at=pl.datetime(2025, 1, 6, time_zone="UTC"),
             importance=pl.lit(0.5),
             source_ref=pl.lit(None, pl.String),
