@@ -37,7 +37,7 @@ from plugins.sources.research import LoCoMo, MemoryBank
 from plugins.sources.tables.database import Database
 from plugins.sources.tables.parquet import Parquet
 from plugins.sources.tables.tabular import Csv, JsonLines
-from plugins.sources.whatsapp import WhatsApp
+from plugins.sources.whatsapp.whatsapp import WhatsApp
 from plugins.topics import LexiconTopics
 from plugins.trainer_peft import PeftTrainer
 from plugins.trainer_unsloth import UnslothTrainer

@@ -5,13 +5,18 @@ What a format looks like does not belong here.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from plugins.contracts import SourceBatch
 from records.ids import content_id
 
 BATCH = 5_000
+
+DAY_BEGINS = timedelta(hours=4)
+"""After midnight, when a day of a chat begins: what is asked at 23:59 is answered at 00:01 in one conversation."""
+
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def in_batches(
@@ -41,6 +46,11 @@ def kept(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}
 
 
+def day_of(moment: datetime) -> str:
+    """Return the day of a chat that a time (UTC) belongs to: the same whatever offset an export was made with."""
+    return f"{max(moment, EARLIEST) - DAY_BEGINS:%Y-%m-%d}"
+
+
 class Days:
     """Sessions of a chat that the file has no id for: a day each, told apart by the time of the day's first message.
 
@@ -54,7 +64,7 @@ class Days:
 
     def session(self, moment: datetime) -> str:
         """Return the session of a message at this time; rows come in the order of the file."""
-        day = f"{moment:%Y-%m-%d}"
+        day = day_of(moment)
         if day not in self._first:
             self._first[day] = content_id("d", moment.isoformat())[2:10]
         return f"{self._chat}-{self._first[day]}/{day}"

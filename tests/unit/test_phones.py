@@ -104,11 +104,12 @@ def test_a_time_that_somebody_wrote_is_their_words(tmp_path: Path) -> None:
 
 
 def test_a_text_file_stays_the_same_when_it_is_renamed_or_longer(tmp_path: Path) -> None:
-    whole = text(tmp_path)
+    export = EXPORT.replace("Apr 18, 2022 12:05:00 AM", "Apr 18, 2022  5:05:00 AM")
+    whole = text(tmp_path, export)
     half = text(
-        tmp_path, EXPORT[: EXPORT.index("Apr 17, 2022  5:10:00 PM (Read by them after 2 seconds)\nMe")], "other.txt"
+        tmp_path, export[: export.index("Apr 17, 2022  5:10:00 PM (Read by them after 2 seconds)\nMe")], "other.txt"
     )
-    rest = text(tmp_path, EXPORT[EXPORT.index("Apr 18, 2022 12:05:00 AM\n") :], "rest.txt")
+    rest = text(tmp_path, export[export.index("Apr 18, 2022  5:05:00 AM\n") :], "rest.txt")
     assert half.ids < whole.ids
     assert rest.ids < whole.ids
 

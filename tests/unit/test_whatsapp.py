@@ -8,8 +8,8 @@ import pytest
 
 from plugins.registry import PluginRegistry
 from plugins.sources.reading import head_of
-from plugins.sources.whatsapp import WhatsApp
-from plugins.sources.whatsapp_headers import day_of, header, hour_of, pattern_of
+from plugins.sources.whatsapp.headers import day_of, header, hour_of, pattern_of
+from plugins.sources.whatsapp.whatsapp import WhatsApp
 from records.errors import SourceError
 from serving.capture import choose_source
 from tests.unit.taken import Taken, holds, take
@@ -37,6 +37,21 @@ def times(found: Taken) -> list[str]:
 
 
 # -- a whole chat of each kind ------------------------------------------------------------------------------------------
+
+
+def test_a_day_begins_while_people_sleep(tmp_path: Path) -> None:
+    found = taken(
+        tmp_path,
+        "30/03/2025, 03:58 - Nora: good night",
+        "30/03/2025, 04:00 - Lumi: sleep well",
+        "30/03/2025, 23:59 - Nora: are you awake?",
+        "31/03/2025, 00:01 - Lumi: yes, are you?",
+        "31/03/2025, 03:59 - Nora: no",
+        "31/03/2025, 04:00 - Nora: good morning",
+    )
+    assert [message["session_id"][-10:] for message in found.messages] == [
+        "2025-03-29", "2025-03-30", "2025-03-30", "2025-03-30", "2025-03-30", "2025-03-31",
+    ]  # fmt: skip
 
 
 def test_a_group_of_an_iphone_whose_notices_are_signed(tmp_path: Path) -> None:
@@ -74,8 +89,8 @@ def test_a_group_of_an_iphone_whose_notices_are_signed(tmp_path: Path) -> None:
     assert found.about("¿Dónde?\n- Casa\n- Bar") == {"poll": [2, 1]}
     assert found.about("yo voto lo que diga @Marc") == {"edited": True}
     assert {message["session_id"] for message in found.messages} == {
+        "whatsapp/group/viaje: roma/2025-10-18",
         "whatsapp/group/viaje: roma/2025-10-19",
-        "whatsapp/group/viaje: roma/2025-10-20",
     }
     assert {message["user_id"] for message in found.messages} == {None}
     assert sorted(found.reasons) == [
@@ -119,10 +134,7 @@ def test_a_private_chat_of_android(tmp_path: Path) -> None:
     assert found.about("léela") == {"attachment": "pdf"}  # people write what is private into names of files
     assert {message["user_id"] for message in found.messages} == {"Nora"}
     assert [message["role"] for message in found.messages] == ["user", "user", "user", "agent"]
-    assert {message["session_id"] for message in found.messages} == {
-        "whatsapp/nora/2025-10-13",
-        "whatsapp/nora/2025-10-14",
-    }
+    assert {message["session_id"] for message in found.messages} == {"whatsapp/nora/2025-10-13"}
     assert all("Nora" not in reason and "Ana" not in reason for reason in found.reasons)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.batches import in_batches
+from plugins.sources.batches import day_of, in_batches
 from plugins.sources.direction import runs_backwards
 from plugins.sources.fields import identity, mapping, string
 from plugins.sources.messengers.discord_people import Cast
@@ -139,9 +139,9 @@ def _is_newest_first(messages: list[Any], options: SourceOptions) -> bool:
 
 
 def _day(when: Any, options: SourceOptions) -> str:
-    """Return the day (UTC) of a time: the same whatever offset an export was made with."""
+    """Return the day of the chat that a time belongs to."""
     try:
-        return f"{parse_time(when, options):%Y-%m-%d}"
+        return day_of(parse_time(when, options))
     except ValueError:
         return "unknown"
 

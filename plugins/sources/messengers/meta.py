@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
-from plugins.sources.batches import counted, in_batches, kept
+from plugins.sources.batches import counted, day_of, in_batches, kept
 from plugins.sources.fields import dig, first, flag, listing, mapping, mappings, string
 from plugins.sources.messengers.meta_edits import with_edits
 from plugins.sources.messengers.meta_notices import is_notice
@@ -108,7 +108,7 @@ class Meta(Source):
             agent = is_agent(row["speaker_id"], options)
             yield row | {
                 "line": number,
-                "session_id": f"meta/{chat}/{row['occurred_at']:%Y-%m-%d}",
+                "session_id": f"meta/{chat}/{day_of(row['occurred_at'])}",
                 "agent_id": options.agent,
                 "user_id": user,
                 "role": "agent" if agent else "user",

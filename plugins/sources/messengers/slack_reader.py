@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts import SourceOptions
-from plugins.sources.batches import kept
+from plugins.sources.batches import day_of, kept
 from plugins.sources.fields import dig, first, flag, identity, listing, mapping, mappings, string, whole
 from plugins.sources.messengers.slack_text import Markup, shown_by_bot
 from plugins.sources.messengers.slack_workspace import Channel, Workspace, names_of
@@ -130,7 +130,7 @@ class Reader:
         group = channel.members is None or len(people) > 1
         edited = mapping(item.get("edited")).get("ts")
         return {
-            "session_id": f"slack/{channel.id}/{moment:%Y-%m-%d}",
+            "session_id": f"slack/{channel.id}/{day_of(moment)}",
             "agent_id": self.options.agent,
             "user_id": None if group else the_other(self.options, people),
             "speaker_id": self.options.agent if agent else speaker,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from plugins.contracts import SourceOptions
-from plugins.sources.batches import kept
+from plugins.sources.batches import day_of, kept
 from plugins.sources.fields import first, identity, listing, mapping, mappings, string, whole
 from plugins.sources.normalise import cleaned
 from plugins.sources.people import the_other
@@ -95,7 +95,7 @@ def row_of(item: Any, chat: Chat, options: SourceOptions, clock: Clock) -> dict[
     speaker, name = author_of(item, chat)
     agent, people = speaker in chat.agent_ids, chat.people
     return {
-        "session_id": f"{chat.session}/{moment:%Y-%m-%d}",
+        "session_id": f"{chat.session}/{day_of(moment)}",
         "agent_id": chat.agent,
         "user_id": the_other(options, people) if len(people) < 2 else None,
         "speaker_id": chat.agent if agent else speaker,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts import SourceBatch, SourceOptions
-from plugins.sources.batches import counted, in_batches, kept
+from plugins.sources.batches import counted, day_of, in_batches, kept
 from plugins.sources.fields import dig, identity, listing, mapping, mappings, string, whole
 from plugins.sources.normalise import cleaned, reject
 from plugins.sources.people import is_agent, named_agent, nobody_is, the_other
@@ -132,7 +132,7 @@ def _found(
         agent = author in agents
         yield row | {
             "line": number,
-            "session_id": f"signal/{book.chat(other, chat)}/{row['occurred_at']:%Y-%m-%d}",
+            "session_id": f"signal/{book.chat(other, chat)}/{day_of(row['occurred_at'])}",
             "agent_id": options.agent,
             "user_id": the_other(options, [book.ids.get(each, each) for each in people]) if len(people) < 2 else None,
             "speaker_id": options.agent if agent else cleaned(speaker),

@@ -10,7 +10,7 @@ from typing import Any
 
 from plugins.contracts import SourceOptions
 from plugins.sources.times import in_utc, parse_time
-from plugins.sources.whatsapp_words import squeezed, words
+from plugins.sources.whatsapp.words import squeezed, words
 
 CLOCK = (
     r"(?P<h>\d{1,2})[:h](?P<min>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?"

@@ -7,7 +7,7 @@ people talk about deleted messages and missed calls, too.
 import re
 from typing import Any
 
-from plugins.sources.whatsapp_words import BEGUN, ENDED, LEFT_TO_RIGHT, MARKS, Words, key
+from plugins.sources.whatsapp.words import BEGUN, ENDED, LEFT_TO_RIGHT, MARKS, Words, key
 
 NOTICE = "a notice of the app, nobody said it"
 MEDIA = "media without a caption"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from plugins.contracts import SourceOptions
-from plugins.sources.whatsapp_entries import Chat, Names, Style
-from plugins.sources.whatsapp_headers import Header, Shape, header, hour_of, pattern_of
-from plugins.sources.whatsapp_order import Change, Order, Written, fits, order_of
-from plugins.sources.whatsapp_said import NO_CONTACT, NOTICE, Reader
-from plugins.sources.whatsapp_words import LEFT_TO_RIGHT, words
+from plugins.sources.whatsapp.entries import Chat, Names, Style
+from plugins.sources.whatsapp.headers import Header, Shape, header, hour_of, pattern_of
+from plugins.sources.whatsapp.order import Change, Order, Written, fits, order_of
+from plugins.sources.whatsapp.said import NO_CONTACT, NOTICE, Reader
+from plugins.sources.whatsapp.words import LEFT_TO_RIGHT, words
 
 MOST_CHANGES = 50_000
 """Changes of date that are kept to decide how dates are read."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from plugins.sources.whatsapp_headers import FIRST_YEAR, LAST_YEAR, Shape, day_of, half_of_day, hour_of, pattern_of
-from plugins.sources.whatsapp_order import Order, Written, fits
-from plugins.sources.whatsapp_said import Reader, name_of
+from plugins.sources.whatsapp.headers import FIRST_YEAR, LAST_YEAR, Shape, day_of, half_of_day, hour_of, pattern_of
+from plugins.sources.whatsapp.order import Order, Written, fits
+from plugins.sources.whatsapp.said import Reader, name_of
 
 FAR = timedelta(days=3)
 """From here on a message lies far from its neighbours; less is a phone that was offline."""

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from plugins.sources.whatsapp_words import MARK, MARKS, squeezed, words
+from plugins.sources.whatsapp.words import MARK, MARKS, squeezed, words
 
 M = f"[{MARKS}]*"
 SEPARATOR = r"(\.\s|[/.\-‑]|年|년\s?)"

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from plugins.sources.reading import encoding_of, lines_of
-from plugins.sources.whatsapp_headers import Header, day_of, header
+from plugins.sources.whatsapp.headers import Header, day_of, header
 
 INSIDE = "\x00"
 """Put before a line inside of a message that looks like the beginning of one; no text keeps it."""

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from plugins.contracts import SourceOptions
-from plugins.sources.whatsapp_headers import FIRST_YEAR, Shape, day_of
+from plugins.sources.whatsapp.headers import FIRST_YEAR, Shape, day_of
 
 Written = tuple[str, str, str]
 Zeros = tuple[bool | None, bool | None, bool | None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from plugins.contracts import SourceOptions
 from plugins.sources.people import named_agent, nobody_is
-from plugins.sources.whatsapp_survey import People
-from plugins.sources.whatsapp_words import words
+from plugins.sources.whatsapp.survey import People
+from plugins.sources.whatsapp.words import words
 from records.ids import content_id
 from records.names import fold, same_name
 

@@ -1,6 +1,6 @@
 """WhatsApp's "Export chat" file, of iPhone and Android, in any of its languages.
 
-Reading a chat takes two passes: `whatsapp_survey` finds how it is written and who is in it, then every message becomes a row.
+Reading a chat takes two passes: `survey` finds how it is written and who is in it, then every message becomes a row.
 """
 
 import re
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
+from plugins.sources.batches import DAY_BEGINS
 from plugins.sources.normalise import reject
 from plugins.sources.times import Clock
-from plugins.sources.whatsapp_chats import Known, known
-from plugins.sources.whatsapp_entries import Chat, Entry
-from plugins.sources.whatsapp_headers import FIRST_YEAR, LAST_YEAR, Header, day_of, header
-from plugins.sources.whatsapp_lines import lines_of_chat
-from plugins.sources.whatsapp_said import NOTICE, Reader
-from plugins.sources.whatsapp_survey import Survey, survey
-from plugins.sources.whatsapp_words import words
+from plugins.sources.whatsapp.chats import Known, known
+from plugins.sources.whatsapp.entries import Chat, Entry
+from plugins.sources.whatsapp.headers import FIRST_YEAR, LAST_YEAR, Header, day_of, header
+from plugins.sources.whatsapp.lines import lines_of_chat
+from plugins.sources.whatsapp.said import NOTICE, Reader
+from plugins.sources.whatsapp.survey import Survey, survey
+from plugins.sources.whatsapp.words import words
 from records.errors import SourceError
 
 BATCH = 5_000
@@ -45,7 +46,7 @@ LOGGER = re.compile(r"^[a-z][\w-]*[./_\[][\w./\[\]-]*$")
 
 
 class WhatsApp(Source):
-    """WhatsApp's "Export chat" file. A session is a day of the chat.
+    """WhatsApp's "Export chat" file. A session is a day of the chat (from 04:00).
 
     The chat is known by the other person, or by the group's first name, so that a file that was renamed, or exported again when
     it was longer, is the same chat. Which of two numbers is the day is decided by the order of the whole file.
@@ -125,7 +126,7 @@ class Rows:
         self.who = who
         self.clock = Clock(options)
         self._offsets: dict[date, timedelta | None] = {}
-        self._midnight = self._next = datetime.min
+        self._begins = self._next = datetime.min
         self._start: datetime | None = None
         self._session = ""
 
@@ -139,10 +140,10 @@ class Rows:
         at, who = entry.at, self.who
         if at is None:
             return None, "a date that does not exist"
-        if not self._midnight <= at < self._next:
-            self._begin(at.date())
+        if not self._begins <= at < self._next:
+            self._begin((at - DAY_BEGINS).date())
         try:
-            moment = self.clock.utc(at) if self._start is None else self._start + (at - self._midnight)
+            moment = self.clock.utc(at) if self._start is None else self._start + (at - self._begins)
         except (ValueError, OverflowError):
             return None, "a date that does not exist"
         is_agent = entry.name in who.written
@@ -164,23 +165,23 @@ class Rows:
         return row, None
 
     def _begin(self, day: date) -> None:
-        """Note what all messages of a day have in common: their session, and when the day starts in UTC."""
+        """Note what all messages of a day have in common: their session, and when the day begins in UTC."""
         self._session = f"whatsapp/{self.who.chat}/{day:%Y-%m-%d}"
-        self._midnight = datetime(day.year, day.month, day.day)
-        self._next = self._midnight + timedelta(days=1)
+        self._begins = datetime(day.year, day.month, day.day) + DAY_BEGINS
+        self._next = self._begins + timedelta(days=1)
         if day not in self._offsets:
             self._offsets[day] = _offset(day, self.clock.zone)
         offset = self._offsets[day]
-        self._start = None if offset is None else self._midnight.replace(tzinfo=UTC) - offset
+        self._start = None if offset is None else self._begins.replace(tzinfo=UTC) - offset
 
 
 def _offset(day: date, zone: tzinfo) -> timedelta | None:
-    """Return the offset of a zone on a day, None where it changes around it, so that the order of messages matters."""
+    """Return the offset of a zone on a day of a chat, None where it changes around it, so that the order of messages matters."""
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
     try:
         found = {
             (start + timedelta(hours=hours)).replace(fold=fold).utcoffset()
-            for hours in (-3, *range(0, 27, 3))
+            for hours in range(0, 34, 3)
             for fold in (0, 1)
         }
     except (ValueError, OverflowError):
