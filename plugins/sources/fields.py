@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from plugins.contracts import SourceOptions
-from plugins.sources.normalise import cleaned
 from plugins.sources.times import parse_time
+from records.names import cleaned
 
 __all__ = [
     "dig",

@@ -10,8 +10,9 @@ import pytest
 
 from plugins.contracts import SourceOptions
 from plugins.registry import PluginRegistry
-from plugins.sources.normalise import normalise, parse_time
+from plugins.sources.normalise import normalise
 from plugins.sources.opening import offers
+from plugins.sources.times import parse_time
 from records.errors import SourceError
 from serving.capture import choose_source
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from plugins.contracts import SourceOptions
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, number, string
-from plugins.sources.normalise import ROLE_NAMES, cleaned
 from plugins.sources.people import is_agent
+from plugins.sources.values import ROLE_NAMES
 from records.ids import content_id
-from records.names import same_name
+from records.names import cleaned, same_name
 
 TIMES = (
     "timestamp",

@@ -10,8 +10,8 @@ from email.utils import getaddresses, parsedate_tz
 from plugins.contracts import SourceOptions
 from plugins.sources.mail.mail_files import Letter
 from plugins.sources.mail.mail_text import decoded
-from plugins.sources.normalise import cleaned
 from plugins.sources.times import in_utc
+from records.names import cleaned
 
 UNIVERSAL = re.compile(r"[+-]\d{4}\b|\b(?:UTC?|GMT|Z)\b")
 FAR = timedelta(hours=24)

@@ -4,8 +4,8 @@ import codecs
 import re
 from email.message import Message
 
-from plugins.sources.normalise import cleaned
 from plugins.sources.pages import PageReader
+from records.names import cleaned
 
 LARGEST_TEXT = 1 << 20
 LARGEST_PAGE = 1 << 20

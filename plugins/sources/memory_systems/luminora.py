@@ -24,9 +24,9 @@ from plugins.sources.memory_systems.luminora_files import (
 )
 from plugins.sources.memory_systems.luminora_json import SESSION, SPEAKER, TEXT, TIME, Raw
 from plugins.sources.memory_systems.luminora_states import Known
-from plugins.sources.normalise import ROLE_NAMES
 from plugins.sources.reading import parsed
 from plugins.sources.times import parse_time
+from plugins.sources.values import ROLE_NAMES
 from records.names import same_name
 
 LEARNED = ("first_mentioned", "created_at", "timestamp", "date", "updated_at", "last_updated")

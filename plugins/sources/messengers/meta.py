@@ -11,12 +11,13 @@ from plugins.sources.batches import counted, day_of, in_batches, kept
 from plugins.sources.fields import dig, first, flag, listing, mapping, mappings, string
 from plugins.sources.messengers.meta_edits import with_edits
 from plugins.sources.messengers.meta_notices import is_notice
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, named_agent, nobody_is, the_other
 from plugins.sources.reading import files_in, head_of, read_json
 from plugins.sources.times import parse_time
 from records.errors import SourceError
 from records.ids import content_id
+from records.names import cleaned
 
 PART = re.compile(r"message(?:_(\d+))?\.json", re.IGNORECASE)
 THREAD_NUMBER = re.compile(r"_(\d{5,})/?$")

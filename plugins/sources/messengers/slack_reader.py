@@ -11,8 +11,9 @@ from plugins.sources.batches import day_of, kept
 from plugins.sources.fields import dig, first, flag, identity, listing, mapping, mappings, string, whole
 from plugins.sources.messengers.slack_text import Markup, shown_by_bot
 from plugins.sources.messengers.slack_workspace import Channel, Workspace, names_of
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, the_other
+from records.names import cleaned
 
 TS = re.compile(r"(\d{9,11})(?:\.(\d{1,9}))?")
 SPEECH = (

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plugins.sources.fields import identity, listing, mapping, mappings, string
-from plugins.sources.normalise import cleaned
 from plugins.sources.reading import read_json
+from records.names import cleaned
 
 LISTS = ("channels.json", "groups.json", "mpims.json", "dms.json")
 NAMES = ("display_name", "real_name", "name", "display_name_normalized", "real_name_normalized", "first_name")

@@ -10,11 +10,12 @@ from plugins.sources.batches import in_batches
 from plugins.sources.fields import dig, identity, listing, mapping, mappings, string, whole
 from plugins.sources.messengers.replies import beside
 from plugins.sources.messengers.telegram_message import Chat, author_of, row_of
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, named_agent, nobody_is
 from plugins.sources.reading import parsed, read_json, read_text
 from plugins.sources.times import Clock
 from records.errors import SourceError
+from records.names import cleaned
 
 KINDS = (
     "personal_chat",

@@ -9,9 +9,9 @@ from typing import Any
 from plugins.contracts import SourceOptions
 from plugins.sources.batches import day_of, kept
 from plugins.sources.fields import first, identity, listing, mapping, mappings, string, whole
-from plugins.sources.normalise import cleaned
 from plugins.sources.people import the_other
 from plugins.sources.times import Clock, parse_time
+from records.names import cleaned
 
 MEDIA = {
     "photo": "a photo",

@@ -9,11 +9,12 @@ from typing import Any
 
 from plugins.contracts import SourceBatch, SourceOptions
 from plugins.sources.batches import in_batches, kept
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.phones.cast import OWNER, Cast, notes
 from plugins.sources.reading import lines_of
 from plugins.sources.times import Clock, parse_time
 from records.errors import SourceError
+from records.names import cleaned
 
 COLUMNS = ("Chat Session", "Message Date", "Text")
 LONGEST_CELL = 1 << 20

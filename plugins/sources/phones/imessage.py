@@ -9,13 +9,14 @@ from typing import Any
 
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import counted, in_batches, kept
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.phones import imazing
 from plugins.sources.phones.cast import Cast, notes
 from plugins.sources.phones.imessage_html import Page
 from plugins.sources.reading import lines_of
 from plugins.sources.times import Clock
 from records.errors import SourceError
+from records.names import cleaned
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TIME = re.compile(

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from plugins.sources.normalise import cleaned
 from plugins.sources.pages import PageReader
+from records.names import cleaned
 
 VOID = frozenset(
     ("br", "hr", "img", "meta", "link", "input", "source", "wbr", "area", "base", "col", "embed", "param", "track")

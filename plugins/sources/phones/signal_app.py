@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from plugins.contracts import Source, SourceBatch, SourceOptions
 from plugins.sources.batches import counted, in_batches, kept
 from plugins.sources.fields import dig, flag, listing, mapping, string
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.phones import signal_backup
 from plugins.sources.phones.cast import Cast, notes
 from plugins.sources.reading import files_in, head_of, lines_of, parsed
 from plugins.sources.times import Clock, parse_time
 from records.errors import SourceError
+from records.names import cleaned
 
 MARKDOWN = re.compile(r"\[(\d{4}-\d\d-\d\d),? (\d\d:\d\d(?::\d\d)?)\] (.{1,120}?): ?(.*)")
 PLAIN = re.compile(r"\[([A-Z][a-z]{2}) (\d\d), (\d{4}) (\d\d:\d\d:\d\d)\] (?:<(.{1,120}?)>|\*\*\*) (.*)")

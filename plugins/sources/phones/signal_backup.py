@@ -9,11 +9,12 @@ from typing import Any
 from plugins.contracts import SourceBatch, SourceOptions
 from plugins.sources.batches import counted, day_of, in_batches, kept
 from plugins.sources.fields import dig, identity, listing, mapping, mappings, string, whole
-from plugins.sources.normalise import cleaned, reject
+from plugins.sources.normalise import reject
 from plugins.sources.people import is_agent, named_agent, nobody_is, the_other
 from plugins.sources.reading import lines_of, parsed
 from plugins.sources.times import parse_time
 from records.ids import content_id
+from records.names import cleaned
 
 NAMES = (
     ("nickname", "given", "family"),

@@ -15,9 +15,9 @@ from typing import Any
 
 from plugins.contracts import SourceOptions
 from plugins.sources.fields import number
-from plugins.sources.normalise import ROLE_NAMES
 from plugins.sources.people import is_agent
 from plugins.sources.tables.columns import EXCHANGE, FEEDBACK, Taken
+from plugins.sources.values import ROLE_NAMES
 from records.names import same_name
 
 UNIQUE = 16

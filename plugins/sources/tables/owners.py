@@ -6,8 +6,8 @@ What becomes of rows does not belong here (see `plugins.sources.normalise`).
 from typing import Any
 
 from plugins.contracts import SourceOptions
-from plugins.sources.normalise import ROLE_NAMES
 from plugins.sources.people import is_agent
+from plugins.sources.values import ROLE_NAMES
 from records.names import same_name
 
 HELD = 100_000
