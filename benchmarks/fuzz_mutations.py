@@ -270,9 +270,8 @@ def write_parquet(path: Path, rows: Any, dice: Dice) -> None:
     options = {"compression": dice.choice(("snappy", "zstd", "gzip", "none")), "row_group_size": dice.choice((2, 1000))}
     try:
         pq.write_table(pa.table(columns), path, **options)
-    except pa.ArrowException:  # some times of some units cannot be written
-        pq.write_table(pa.table({name: [str(value) for value in column.to_pylist()[:1]] for name, column in columns.items()
-                                 if not pa.types.is_timestamp(column.type)}), path)  # fmt: skip
+    except (pa.ArrowException, UnicodeError):  # some times of some units cannot be written
+        pq.write_table(pa.table({"text": [str(row)[:LONG].encode("utf-8", "replace").decode() for row in rows]}), path)
 
 
 def _column(values: list[Any], dice: Dice) -> Any:
