@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from datetime import timedelta
 
 import polars as pl
@@ -148,9 +149,8 @@ def test_import_in_any_order_and_pieces_with_repeats_is_the_same_store(tmp_path_
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_a_million_messages_of_a_week_are_read_in_seconds(postgres_url: str) -> None:
-    import time
-
+def test_a_week_is_read_in_little_more_than_its_rows_take(postgres_url: str) -> None:
+    """Joins with sessions, speakers and feedback cost little beside the rows themselves, which are read by the same driver."""
     store = InteractionStore(postgres_url).migrate()
     with store.writer.begin() as connection:
         connection.execute(
@@ -160,15 +160,20 @@ def test_a_million_messages_of_a_week_are_read_in_seconds(postgres_url: str) -> 
             sa.text(
                 "INSERT INTO messages (message_id, session_id, agent_id, user_id, speaker_id, role, text, occurred_at, week, source, received_at) "
                 "SELECT 'm_' || lpad(n::text, 24, '0'), 's', 'a', 'u', 'u', 'user', 'a message of ordinary length, number ' || n, "
-                "'2025-01-06'::timestamptz + n * interval '1 millisecond', '2025-01-06', 't', now() FROM generate_series(1, 1000000) n"
+                "'2025-01-06'::timestamptz + n * interval '1 millisecond', '2025-01-06', 't', now() FROM generate_series(1, 200000) n"
             )
         )
-    start = time.perf_counter()
-    frame = read_week_messages(store, "2025-01-06", "2025-01-06")
-    took = time.perf_counter() - start
+    plain, whole = [], []
+    for _ in range(3):
+        start = time.perf_counter()
+        store.frame("SELECT * FROM messages")
+        plain.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        frame = read_week_messages(store, "2025-01-06", "2025-01-06")
+        whole.append(time.perf_counter() - start)
+        assert frame.height == 200_000
     store.close()
-    assert frame.height == 1_000_000
-    assert took < 10, f"{took:.1f} s"
+    assert min(whole) < 5 * min(plain), (whole, plain)
 
 
 @pytest.mark.parametrize(
