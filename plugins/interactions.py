@@ -16,6 +16,12 @@ from records.interactions import RawInteractions
 LONGEST_INPUT = 20
 """Utterances of others that count as the input of one answer, the last ones."""
 
+CROWD = 100
+"""From more speakers on, a conversation of a week is a crowd: those who are present are those who speak around a message."""
+
+AROUND = 50
+"""Messages of a crowd that say who is present at each of them."""
+
 SESSION = ORDER[:2]
 """What names a conversation: two agents may use one session id for two."""
 
@@ -59,11 +65,13 @@ def snapshot(messages: pl.DataFrame, pseudonym: Callable[[str, str], str]) -> pl
     if messages.is_empty():
         return RawInteractions.create_empty()
     frame = ordered(messages)
-    present = frame.group_by(SESSION).agg(_present=pl.col("speaker_id").unique().sort())
+    crowd = pl.col("speaker_id").n_unique().over(SESSION) > CROWD
+    frame = frame.with_columns(_around=pl.when(crowd).then(pl.int_range(pl.len()).over(SESSION) // AROUND).otherwise(0))
+    present = frame.group_by(*SESSION, "_around").agg(_present=pl.col("speaker_id").unique().sort())
     given = pl.col("participants").str.json_decode(pl.List(pl.String))
     frame = (
         _keyed(_keyed(frame, "user", pseudonym), "session", pseudonym)
-        .join(present, on=SESSION, how="left", maintain_order="left")
+        .join(present, on=[*SESSION, "_around"], how="left", maintain_order="left")
         .with_columns(
             pl.coalesce("turn", pl.int_range(1, pl.len() + 1).over(SESSION)).cast(pl.Int64).alias("turn"),
             participants=pl.coalesce(given, "_present"),

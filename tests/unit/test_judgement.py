@@ -49,6 +49,16 @@ def test_an_answer_closes_what_was_said_since_the_last_one() -> None:
     assert found["output_text"][2] == ""
 
 
+def test_in_a_crowd_those_around_a_message_are_present() -> None:
+    """Given a stream's chat of 500 people, no message carries all of them: a week of it would grow with their square."""
+    rows = message_rows(1_000)
+    for number, row in enumerate(rows):
+        row.update(role="user", speaker_id=f"viewer-{number % 500:03}", user_id=None, group=True, session_id="stream")
+    raw = raw_of(rows).sort("position")
+    assert raw["participants"].list.len().max() == 50
+    assert raw.filter(~pl.col("participants").list.contains(pl.col("speaker_id"))).is_empty()
+
+
 def test_in_a_world_each_character_answers_what_the_others_said_since_its_last_line() -> None:
     rows = message_rows(6)
     for number, row in enumerate(rows):
