@@ -395,7 +395,9 @@ class Trial:
         if not found:
             return
         memory, listener = self.random.choice(found), self.random.choice(sorted(self.ledger.agents))
-        tokens = frozenset(TOKEN.findall(memory.text.lower()))
+        # What is told is an episode with all that it was made of, not only what its text quotes.
+        sources = {self.ledger.ids[key] for key in memory.source_ids if key in self.ledger.ids}
+        tokens = frozenset(TOKEN.findall(memory.text.lower())) | sources
         whose = {self.ledger.lines[token].agent_id for token in tokens if token in self.ledger.lines}
         rows = self.client.recaller.memories.episodes_by_id([memory.id])
         owner = self.client.recaller.memories.owner_of(memory.id)
