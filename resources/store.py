@@ -1,6 +1,7 @@
 """The interaction store: what was said, the source of truth, on SQLite (WAL) or PostgreSQL by one code path."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,8 +19,17 @@ from resources.merging import merged, message_added
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
+WAL_PAGES = 16_000
+"""Pages after which SQLite's log is written back, 64 MB: ids are hashes, so that a batch touches most pages of their index."""
+
+WAL_LEFT = 4 * 2**20
+"""Bytes of the log that stay on disk afterwards."""
+
 CACHE_KB = 65_536
 """Pages that a SQLite connection may keep: with the default of 2 MB the indexes of a million messages are read again all the time."""
+
+PARAMETERS = 32_766
+"""Of one statement of SQLite, its limit: Python can do other things while a statement runs, hardly between many short ones."""
 
 SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%6f"
 """How SQLAlchemy writes a moment in UTC into SQLite."""
@@ -158,16 +168,17 @@ class InteractionStore:
     def _insert_frame(self, connection: sa.Connection, statement: Any, frame: pl.DataFrame) -> None:
         """Run an insert with the rows of a frame, handed to the driver as tuples: per row SQLAlchemy took longer than the database."""
         compiled = statement.compile(self.engine, column_keys=frame.columns)
-        rows: list[Any]
-        if self.is_sqlite:
-            times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
-            frame = frame.with_columns(pl.col(times).dt.strftime(SQLITE_TIME))
-            order = compiled.positiontup
-            rows = frame.select(order).rows()
-        else:
+        if not self.is_sqlite:
             rows = frame.to_dicts()
-        for start in range(0, len(rows), BATCH):
-            connection.exec_driver_sql(str(compiled), rows[start : start + BATCH])
+            for start in range(0, len(rows), BATCH):
+                connection.exec_driver_sql(str(compiled), rows[start : start + BATCH])
+            return
+        times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+        frame = frame.with_columns(pl.col(times).dt.strftime(SQLITE_TIME)).select(compiled.positiontup)
+        one = f"({', '.join('?' * frame.width)})"
+        for part in frame.iter_slices(PARAMETERS // frame.width):
+            many = str(compiled).replace(one, ", ".join([one] * part.height), 1)
+            connection.exec_driver_sql(many, tuple(itertools.chain.from_iterable(part.rows())))
 
     def _max_seq(self, connection: sa.Connection) -> int:
         return int(
@@ -440,6 +451,8 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
         "recursive_triggers=ON",
         f"cache_size=-{CACHE_KB}",
         "secure_delete=ON",
+        f"wal_autocheckpoint={WAL_PAGES}",
+        f"journal_size_limit={WAL_LEFT}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

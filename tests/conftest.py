@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,27 +67,28 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEMORY_CONFIG", raising=False)
 
 
+def fast_settings(folder: Path, name: str = "home", *, real_embedder: bool = False, **overrides: Any) -> Settings:
+    """Return settings for a home under a folder, with the fast embedder unless the real one is asked for."""
+    plugins = folder / "test_plugins"
+    plugins.mkdir(exist_ok=True)
+    (plugins / "hashing.py").write_text(HASHING_EMBEDDER, encoding="utf-8")
+    given: dict[str, Any] = {"home": folder / name, "plugins_dir": plugins}
+    if not real_embedder:
+        given["plugins"] = {
+            "embedder": {"use": "hashing"},
+            "tokens": {"use": "none"},
+            "anonymizer": {"use": "patterns"},
+        }
+    given.update(overrides)
+    given["plugins"] = {**given.get("plugins", {}), **overrides.get("plugins", {})}
+    os.environ.pop("MEMORY_HOME", None)
+    return load_settings(**given)
+
+
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
-    """Return a maker of settings for a home under the test's folder, with the fast embedder."""
-
-    def make(name: str = "home", *, real_embedder: bool = False, **overrides: Any) -> Settings:
-        plugins = tmp_path / "test_plugins"
-        plugins.mkdir(exist_ok=True)
-        (plugins / "hashing.py").write_text(HASHING_EMBEDDER, encoding="utf-8")
-        given: dict[str, Any] = {"home": tmp_path / name, "plugins_dir": plugins}
-        if not real_embedder:
-            given["plugins"] = {
-                "embedder": {"use": "hashing"},
-                "tokens": {"use": "none"},
-                "anonymizer": {"use": "patterns"},
-            }
-        given.update(overrides)
-        given["plugins"] = {**given.get("plugins", {}), **overrides.get("plugins", {})}
-        os.environ.pop("MEMORY_HOME", None)
-        return load_settings(**given)
-
-    return make
+    """Return a maker of settings for a home under the test's folder (see `fast_settings`)."""
+    return partial(fast_settings, tmp_path)
 
 
 @pytest.fixture

@@ -14,8 +14,14 @@ from plugins.training import Evaluation, Verdict
 FEW = {"prompts": 5, "tokens": 16}
 
 
+THOROUGH = {"overtrained", "other"}
+"""Ruined ones that take a training of their own each; `benchmarks.ruined` tries all kinds on ten seeds."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["good", *REASONS])
+@pytest.mark.parametrize(
+    "kind", ["good", *(pytest.param(kind, marks=[pytest.mark.thorough] * (kind in THOROUGH)) for kind in REASONS)]
+)
 def test_a_good_adapter_passes_and_a_ruined_one_fails_for_its_own_reason(kind: str, tmp_path: Path) -> None:
     found = judge(kind, tmp_path, 1, **FEW)
     values = {verdict.name: (verdict.value, verdict.base, verdict.passed) for verdict in found.verdicts}

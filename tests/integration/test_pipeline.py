@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from memory_assets.jobs import MEMORY
 from memory_assets.tools import Tools
 from resources.settings import Settings
-from tests.conftest import MONDAY, lake_bytes, lance_rows, message_rows, weekly_run, write_rows
+from tests.conftest import MONDAY, fast_settings, lake_bytes, lance_rows, message_rows, weekly_run, write_rows
 
 WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20")
 
@@ -78,7 +78,7 @@ def test_every_table_is_made_and_everything_is_synced(settings: Settings) -> Non
         ).fetchone() == (0, 0, 0)
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_weeks_and_imports_in_any_order_and_pieces_are_the_same_bytes(
     make_settings: Callable[..., Settings], data: st.DataObject
@@ -165,27 +165,34 @@ KILLED_RUN = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("step", MEMORY)
-def test_a_run_killed_inside_a_step_and_run_again_is_as_if_undisturbed(
-    make_settings: Callable[..., Settings], tmp_path: Path, step: str, moment: str
-) -> None:
-    rows = three_weeks()
-    whole = fill(make_settings("whole"), rows)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return an installation of three weeks whose run nobody killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    whole = fill(fast_settings(folder, "whole"), three_weeks())
     assert weekly_run(whole, WEEKS[0], WEEKS[-1]).success
-    killed = fill(make_settings("killed"), rows)
+    return whole
+
+
+@pytest.mark.parametrize("step", MEMORY)
+def test_a_run_killed_around_a_write_and_run_again_is_as_if_undisturbed(
+    make_settings: Callable[..., Settings], undisturbed: Settings, step: str
+) -> None:
+    """The first run dies before the write of a step; the second does the rest up to the moment after it, and dies there."""
+    killed = fill(make_settings("killed"), three_weeks())
     Tools(killed).store.close()
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED_RUN, step, moment, str(killed.home), str(killed.plugins_dir)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-        env={**os.environ, "MEMORY_HOME": str(killed.home)},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    for moment in ("before", "after"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", KILLED_RUN, step, moment, str(killed.home), str(killed.plugins_dir)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            check=False,
+            env={**os.environ, "MEMORY_HOME": str(killed.home)},
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert weekly_run(killed, WEEKS[0], WEEKS[-1]).success
-    same(whole, killed)
+    same(undisturbed, killed)
     assert Tools(killed).sync.unsynced() == 0
     assert not [path for path in (killed.home / "lake").rglob("*.parquet") if path.name.startswith(".")]
 

@@ -22,7 +22,7 @@ from plugins.sources.whatsapp.survey import Survey, survey
 from plugins.sources.whatsapp.words import words
 from records.errors import SourceError
 
-BATCH = 5_000
+BATCH = 20_000
 LOOKED_AT = 1_000
 HEAD_LINES = 20
 """Lines of a file in which the first message begins."""
