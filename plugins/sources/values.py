@@ -161,11 +161,12 @@ def as_metadata(value: Any, given: Mapping[str, Any]) -> str | None:
         try:
             own = parsed(value)
         except json.JSONDecodeError:
-            own = value
+            own = value  # words: kept as JSON's text
         except ValueError as error:
             raise ValueError(f"metadata: {error}") from None
-        if not given and not any(word in value for word in NO_JSON):
-            return cleaned(value)
+        else:
+            if not given and not any(word in value for word in NO_JSON):
+                return cleaned(value)
     if given:
         own = {**given, **(own if isinstance(own, dict) else {} if own in (None, "") else {"source": own})}
     try:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plugins.contracts import Source, SourceBatch, SourceOptions
+from plugins.contracts import SourceOptions
 from plugins.sources.assistants.branches import chosen_branch
 from plugins.sources.assistants.chatgpt_message import said
-from plugins.sources.batches import in_batches, kept
+from plugins.sources.assistants.exports import ConversationsExport
+from plugins.sources.batches import kept
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, moment, number, string
 from plugins.sources.normalise import reject
-from plugins.sources.people import named_agent
 from plugins.sources.reading import files_in, head_of, parsed, read_json, read_text
 from records.errors import SourceError
 
@@ -26,11 +26,13 @@ LONGEST_TITLE = 200
 FILES_NAMED = 20
 
 
-class ChatGPT(Source):
+class ChatGPT(ConversationsExport):
     """ChatGPT's conversations; a session is a conversation, and a message keeps its id when the export is made again."""
 
     name = "chatgpt"
     suffixes = (".json", ".html")
+    assistant = "ChatGPT"
+    messages = ("mapping", dict)
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether it holds conversations as trees of messages."""
@@ -39,55 +41,23 @@ class ChatGPT(Source):
         told = '"current_node"' in head or ('"author"' in head and '"content_type"' in head)
         return path.suffix.lower() == ".json" and '"mapping"' in head and told
 
-    def sniff_folder(self, folder: Path) -> bool:
-        """Return whether it is the unpacked export."""
-        return bool(self._files(folder))
+    def conversation_files(self, folder: Path) -> list[Path]:
+        """Return the files with conversations, or the page for reading them offline."""
+        pages = (file for file in files_in(folder, "chat.html") if self.sniff(file, head_of(file)))
+        return super().conversation_files(folder) or list(pages)
 
-    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield the conversations of a file or of all files of an export, with the ratings that the export has."""
-        path = Path(target)
-        files = self._files(path) if path.is_dir() else [path]
-        if not files:
-            raise SourceError(f"{path.name}: no conversations.json of ChatGPT in this folder")
-        agent = named_agent(options, ["ChatGPT"], path.name)
-        ratings = _ratings(path, options) if path.is_dir() else {}
-        for number_of_file, file in enumerate(files):
-            try:
-                items = _conversations(file, options)
-            except SourceError as error:
-                if len(files) == 1:
-                    raise
-                yield SourceBatch(rejects=[reject(self.name, file.name, 0, str(error), "")])
-                continue
-            total = sum(len(mapping(mapping(item).get("mapping"))) for item in items)
-            for batch in in_batches(self._found(items, file.name, agent, ratings, options), total):
-                batch.done = (number_of_file + batch.done) / len(files)
-                yield batch
+    def conversations(self, file: Path, options: SourceOptions) -> list[Any]:
+        """Return the conversations of a file."""
+        return _conversations(file, options)
 
-    def _files(self, folder: Path) -> list[Path]:
-        files = [file for file in files_in(folder, ".json") if file.name.startswith("conversations")]
-        files = [file for file in files if self.sniff(file, head_of(file))]
-        return files or [file for file in files_in(folder, "chat.html") if self.sniff(file, head_of(file))]
+    def ratings(self, folder: Path, options: SourceOptions) -> dict[str, float]:
+        """Return the thumbs that were given."""
+        return _ratings(folder, options)
 
-    def _found(
-        self, items: list[Any], file: str, agent: str, ratings: Mapping[str, float], options: SourceOptions
-    ) -> Iterator[dict[str, Any]]:
-        for number_of_item, item in enumerate(items, start=1):
-            talk = mapping(item)
-            if not isinstance(talk.get("mapping"), dict):
-                yield reject(self.name, file, number_of_item, "no conversation: it has no 'mapping'", item)
-                continue
-            for found in self._conversation(talk, number_of_item, file, options):
-                if "reject_id" not in found:
-                    found["agent_id"] = agent
-                    found["speaker_id"] = agent if found["role"] == "agent" else found["user_id"]
-                    if found["source_ref"] in ratings:
-                        found["feedback"] = {"rating": ratings[found["source_ref"]]}
-                yield found
-
-    def _conversation(
+    def conversation(
         self, talk: dict[str, Any], line: int, file: str, options: SourceOptions
     ) -> Iterator[dict[str, Any]]:
+        """Yield what was said on the branch that the chat went on with, and why the rest is left out."""
         messages = {key: mapping(mapping(node).get("message")) for key, node in talk["mapping"].items()}
         ages = {key: number(message.get("create_time")) or 0.0 for key, message in messages.items()}
         branch = chosen_branch(_parents(talk["mapping"]), _text_or_none(talk.get("current_node")), ages)

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plugins.contracts import Source, SourceBatch, SourceOptions
+from plugins.contracts import SourceOptions
 from plugins.sources.assistants.branches import chosen_branch
-from plugins.sources.batches import in_batches, kept
+from plugins.sources.assistants.exports import ConversationsExport
+from plugins.sources.batches import kept
 from plugins.sources.fields import dig, first, identity, listing, mapping, mappings, moment, string
 from plugins.sources.normalise import reject
-from plugins.sources.people import named_agent
-from plugins.sources.reading import files_in, head_of, read_json
+from plugins.sources.reading import read_json
 from records.errors import SourceError
 from records.ids import content_id
 
@@ -35,61 +35,31 @@ LONGEST_NAME = 200
 FILES_NAMED = 20
 
 
-class Claude(Source):
+class Claude(ConversationsExport):
     """claude.ai's conversations; a session is a conversation, and a message keeps its id when the export is made again."""
 
     name = "claude"
     suffixes = (".json",)
+    assistant = "Claude"
+    messages = ("chat_messages", list)
 
     def sniff(self, path: Path, head: str) -> bool:
         """Return whether conversations have messages as claude.ai calls them."""
         return path.suffix.lower() == ".json" and '"chat_messages"' in head
 
-    def sniff_folder(self, folder: Path) -> bool:
-        """Return whether it is the unpacked export."""
-        return bool(self._files(folder))
+    def conversations(self, file: Path, options: SourceOptions) -> list[Any]:
+        """Return the conversations of a file."""
+        return _conversations(file, options)
 
-    def read(self, target: str, options: SourceOptions) -> Iterator[SourceBatch]:
-        """Yield the conversations of a file or of all files of an export."""
-        path = Path(target)
-        files = self._files(path) if path.is_dir() else [path]
-        if not files:
-            raise SourceError(f"{path.name}: no conversations.json of Claude in this folder")
-        agent = named_agent(options, ["Claude"], path.name)
-        beside = [name for name in BESIDE if path.is_dir() and (files[0].parent / name).is_file()]
-        note = f"{', '.join(beside)}: not read; only conversations are" if beside else None
-        for number, file in enumerate(files):
-            try:
-                items = _conversations(file, options)
-            except SourceError as error:
-                if len(files) == 1:
-                    raise
-                yield SourceBatch(rejects=[reject(self.name, file.name, 0, str(error), "")])
-                continue
-            total = sum(len(listing(mapping(item).get("chat_messages"))) for item in items)
-            for batch in in_batches(self._found(items, file.name, agent, options), total, [note]):
-                note, batch.done = None, (number + batch.done) / len(files)
-                yield batch
+    def left_out(self, folder: Path) -> str | None:
+        """Return what else an export holds."""
+        beside = [name for name in BESIDE if (folder / name).is_file()]
+        return f"{', '.join(beside)}: not read; only conversations are" if beside else None
 
-    def _files(self, folder: Path) -> list[Path]:
-        files = [file for file in files_in(folder, ".json") if file.name.startswith("conversations")]
-        return [file for file in files if self.sniff(file, head_of(file))]
-
-    def _found(self, items: list[Any], file: str, agent: str, options: SourceOptions) -> Iterator[dict[str, Any]]:
-        for line, item in enumerate(items, start=1):
-            talk = mapping(item)
-            if not isinstance(talk.get("chat_messages"), list):
-                yield reject(self.name, file, line, "no conversation: it has no 'chat_messages'", item)
-                continue
-            for found in self._conversation(talk, line, file, options):
-                if "reject_id" not in found:
-                    found["agent_id"] = agent
-                    found["speaker_id"] = agent if found["role"] == "agent" else found["user_id"]
-                yield found
-
-    def _conversation(
+    def conversation(
         self, talk: dict[str, Any], line: int, file: str, options: SourceOptions
     ) -> Iterator[dict[str, Any]]:
+        """Yield what was said on the branch that the chat went on with, and why the rest is left out."""
         messages = _by_id(talk["chat_messages"])
         for broken in (item for item in talk["chat_messages"] if not isinstance(item, dict)):
             yield reject(self.name, file, line, "not a JSON object", broken)
