@@ -133,7 +133,7 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
         .with_columns(anchor=pl.lit(value=False))
     )
     found = pl.concat([answered, unanswered.select(answered.columns)]).sort("closed")
-    members = _members(found, frame)
+    members = _members(found, frame.select("message_id", "role"))
     ids = (
         members.group_by("closed", maintain_order=True)
         .agg(pl.col("message_id"))
@@ -158,7 +158,8 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
     """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged."""
     frame = _in_parts(raw)
     found = spans(frame)
-    members = _members(found, frame)
+    # Who was present is known of messages only; here those who spoke count.
+    members = _members(found, frame.drop("participants"))
     own = pl.col("_position") == pl.col("closed")
     is_answer = own & pl.col("anchor")
     who = pl.when(is_answer).then(pl.col("speaker_id")).otherwise(None)
