@@ -149,7 +149,7 @@ def broken_cells(rows: list[list[str]], dice: Dice) -> str:
         elif act == 4 and row:
             row.pop(dice.randrange(len(row)))
         elif act == 5:
-            row.extend([_cell(dice)] * dice.choice((1, 3, 10_000)))
+            row.extend([_cell(dice)[:1_000]] * dice.choice((1, 3, 10_000)))
         elif act == 6 and rows:
             rows.insert(dice.randrange(len(rows)), list(row))
         elif act == 7:
@@ -302,14 +302,13 @@ def _column(values: list[Any], dice: Dice) -> Any:
 def write_sqlite(path: Path, tables: dict[str, Any], dice: Dice, *, intact: bool = False) -> None:
     """Write tables into a SQLite file; now and then with texts that are no UTF-8."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, listed in tables.items():
+    for called, listed in tables.items():
+        name = str(called).encode("utf-8", "replace").decode().replace("\x00", "").replace('"', "") or "t"
         rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
-        names = list(
-            dict.fromkeys(
-                str(key).encode("utf-8", "replace").decode().replace("\x00", "") or "x" for row in rows for key in row
-            )
+        names = dict.fromkeys(
+            str(key).encode("utf-8", "replace").decode().replace("\x00", "") or "x" for row in rows for key in row
         )
-        by_name = {name.casefold(): name for name in names}  # SQLite's names have no case
+        by_name = {column.casefold(): column for column in names}  # SQLite's names have no case
         found[name] = [{column: _bound(row.get(column)) for column in by_name.values()} for row in rows] or [
             {"text": None}
         ]

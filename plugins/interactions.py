@@ -32,6 +32,32 @@ PART = (*SESSION, "_part")
 """The same of messages, see `_in_parts`."""
 
 
+OF_EACH = (
+    "message_id",
+    "role",
+    "owner",
+    "speaker_id",
+    "speaker_name",
+    "text",
+    "occurred_at",
+    "position",
+    "turn",
+    "opt_out",
+    "quality_override",
+    "location",
+    "emotion",
+    "importance",
+    "metadata",
+)
+"""What is read of every message of an interaction; in a group a message may be part of twenty."""
+
+OF_LAST = (
+    *("session_id", "session_key", "agent_id", "world_id", "week"),
+    *("role", "speaker_id", "feedback_rating", "correction", "model_version"),
+)
+"""What is read of the message that closes it."""
+
+
 def with_owner(messages: pl.DataFrame) -> pl.DataFrame:
     """Return messages with ``owner``: the person whom each belongs to, null for nobody.
 
@@ -158,11 +184,8 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
     """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged."""
     frame = _in_parts(raw)
     found = spans(frame)
-    # Who was present is known of messages only; here those who spoke count.
-    members = _members(found, frame.drop("participants"))
-    own = pl.col("_position") == pl.col("closed")
-    is_answer = own & pl.col("anchor")
-    who = pl.when(is_answer).then(pl.col("speaker_id")).otherwise(None)
+    members = _members(found, frame.select(OF_EACH))
+    is_answer = (pl.col("_position") == pl.col("closed")) & pl.col("anchor")
     several = pl.col("speaker_id").n_unique().over("closed") > 2
     line = (
         pl.when(several & ~is_answer)
@@ -170,13 +193,11 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.col("text"))
     )
     built = (
-        members.with_columns(_line=line, _answer=is_answer, _who=who)
+        members.with_columns(_line=line, _answer=is_answer)
         .group_by("closed", maintain_order=True)
         .agg(
-            pl.col("session_id", "session_key", "agent_id", "world_id", "week").first(),
             # What several said to each other is nobody's own.
             user_id=pl.when(pl.col("owner").n_unique() == 1).then(pl.col("owner").first()),
-            persona_id=pl.col("_who").filter(pl.col("_answer") & (pl.col("role") == "agent")).first(),
             started_at=pl.col("occurred_at").min(),
             occurred_at=pl.col("occurred_at").max(),
             position=pl.col("position").last(),
@@ -190,10 +211,7 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
             source_message_ids=pl.col("message_id"),
             opt_out=pl.col("opt_out").any(),
             quality_override=pl.col("quality_override").drop_nulls().last(),
-            feedback_rating=pl.col("feedback_rating").filter(pl.col("_answer")).last(),
-            correction=pl.col("correction").filter(pl.col("_answer")).last(),
             location=pl.col("location").drop_nulls().last(),
-            model_version=pl.col("model_version").filter(pl.col("_answer")).last(),
             input_given=pl.col("emotion").filter(~pl.col("_answer")).drop_nulls().last(),
             output_given=pl.col("emotion").filter(pl.col("_answer")).drop_nulls().last(),
             given_importance=pl.col("importance").max(),
@@ -204,10 +222,22 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
             given_emotion=pl.coalesce("input_given", "output_given"),
         )
         .drop("_metadata")
+        .join(_closing(frame, found), on="closed", maintain_order="left")
+        .drop("closed")
     )
     keys = frame.select("user_id", "user_key").drop_nulls().unique("user_id")
-    built = built.join(keys, on="user_id", how="left", maintain_order="left")
-    return built.join(found.select("closed", "interaction_id"), on="closed").drop("closed")
+    return built.join(keys, on="user_id", how="left", maintain_order="left")
+
+
+def _closing(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Return per interaction (closed) its id, its session, and what is told of its answer, if it has one."""
+    last = found.select("closed", "interaction_id", "anchor").join(
+        frame.select(OF_LAST).with_row_index("closed").with_columns(pl.col("closed").cast(pl.Int64)), on="closed"
+    )
+    answers = pl.when("anchor").then(pl.col("feedback_rating", "correction", "model_version"))
+    return last.with_columns(
+        answers, persona_id=pl.when(pl.col("anchor") & (pl.col("role") == "agent")).then("speaker_id")
+    ).drop("anchor", "role", "speaker_id")
 
 
 def _together(given: pl.Series) -> str | None:
