@@ -310,14 +310,15 @@ class Trial:
                 "crossings", (asked, "session", session, [self.ledger.lines.get(token) for token in seen - set(own)])
             )
         if len(seen) < min(40, len(own)):
-            self.wrong("missed", (asked, "newest", len(seen), len(own)))
+            self.wrong("missed", (asked, "newest", len(seen), len(own), [c.asked(**asked) for c in self.clients]))
 
     def counts(self) -> None:
         """Ask how much there is."""
         asked, whose, person = self._asked()
         counted, own = self.client.stats(**asked)["messages"], len(self.ledger.of(whose, person))
         if counted != own:
-            self.wrong("crossings" if counted > own else "missed", (asked, "counted", counted, own))
+            taken = [client.asked(**asked) for client in self.clients]
+            self.wrong("crossings" if counted > own else "missed", (asked, "counted", counted, own, taken))
 
     def people(self) -> None:
         """Ask who there is."""

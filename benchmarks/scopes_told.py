@@ -191,7 +191,10 @@ class Ledger:
     def user(self, name: str, agent: str | None) -> str | None:
         """Return which person of an agent is meant, None for nobody: whoever is known by exactly this id is nobody else."""
         wanted = name.strip()
+        told = {whose for _, whose in self.told.get(agent or "", {}).values()}
         own = {line.user for line in self.of(agent).values() if line.user is not None}
+        if wanted in told:  # an agent that never met somebody may have been told of them
+            return wanted
         if wanted in own:
             return wanted
         return None if wanted in self.users else _only(wanted, own)

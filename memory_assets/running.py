@@ -1,6 +1,9 @@
 """Running the graph from a person's command, in this process, recorded in the same Dagster instance the UI shows."""
 
+import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,21 +179,25 @@ def train_slot(
 
 
 class quiet_logs:
-    """Keep Dagster's log off the terminal; it is in the instance, where the UI shows it."""
+    """Keep Dagster's log off the terminal (it is in the instance, where the UI shows it), and its handlers of signals to itself.
+
+    After a run Dagster gives SIGTERM the handler that SIGINT had before. In a background job of a script that one is "ignore": then
+    the processes that copy the next run's output could not be stopped, and neither could this one.
+    """
 
     def __init__(self, dagster: dg.DagsterInstance) -> None:
         self.dagster = dagster
 
     def __enter__(self) -> None:
-        import logging
-
         self.before = logging.root.manager.disable
+        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         logging.disable(logging.CRITICAL)
 
     def __exit__(self, *_: object) -> None:
-        import logging
-
         logging.disable(self.before)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
 
 
 def finish(result: Any) -> None:

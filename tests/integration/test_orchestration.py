@@ -177,3 +177,27 @@ def test_postgresql_as_store_and_as_dagsters_storage_by_settings_only(
     assert done.returncode == 0, done.stderr[-1500:]
     assert done.stdout.split() == ["PostgresEventLogStorage", "1"]
     assert Tools(settings).sync.unsynced() == 24
+
+
+def test_a_job_in_the_background_of_a_script_makes_several_runs_and_can_be_stopped(make_settings) -> None:
+    """Given SIGINT ignored, as shells start what ends in ``&``: after a run SIGTERM was ignored, too, and the next one hung."""
+    settings = fill(make_settings(), three_weeks())
+    Tools(settings).store.close()
+    program = (
+        "import signal, sys; from pathlib import Path; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from resources.settings import load_settings; from memory_assets.running import materialize_weeks\n"
+        "s = load_settings(home=Path(sys.argv[1]), plugins_dir=Path(sys.argv[2]),\n"
+        "    plugins={'embedder': {'use': 'hashing'}, 'tokens': {'use': 'none'}, 'anonymizer': {'use': 'patterns'}})\n"
+        "made = materialize_weeks(s, ['2025-01-06'], lambda *_: None)\n"
+        "print(made['unsynced'], signal.getsignal(signal.SIGINT).name, signal.getsignal(signal.SIGTERM).name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(settings.home), str(settings.plugins_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout.split() == ["24", "SIG_IGN", "SIG_DFL"]
