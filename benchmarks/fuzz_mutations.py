@@ -259,14 +259,16 @@ def _encoded(data: bytes, dice: Dice) -> bytes:
 # -- Parquet and SQLite ---------------------------------------------------------------------------------------------
 
 
-def write_parquet(path: Path, rows: Any, dice: Dice) -> None:
+def write_parquet(path: Path, rows: Any, dice: Dice, *, intact: bool = False) -> None:
     """Write rows into a Parquet file; columns may be of any type that the format has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     names = list(dict.fromkeys(str(key).encode("utf-8", "replace").decode() for row in rows for key in row))
-    columns = {name: _column([row.get(name) for row in rows], dice) for name in names} or {"text": pa.array(["x"])}
+    columns = {name: _column([row.get(name) for row in rows], dice, intact=intact) for name in names} or {
+        "text": pa.array(["x"])
+    }
     options = {"compression": dice.choice(("snappy", "zstd", "gzip", "none")), "row_group_size": dice.choice((2, 1000))}
     try:
         pq.write_table(pa.table(columns), path, **options)
@@ -274,7 +276,7 @@ def write_parquet(path: Path, rows: Any, dice: Dice) -> None:
         pq.write_table(pa.table({"text": [str(row)[:LONG].encode("utf-8", "replace").decode() for row in rows]}), path)
 
 
-def _column(values: list[Any], dice: Dice) -> Any:
+def _column(values: list[Any], dice: Dice, *, intact: bool = False) -> Any:
     import pyarrow as pa
 
     changed: list[Callable[[], Any]] = [
@@ -290,7 +292,7 @@ def _column(values: list[Any], dice: Dice) -> Any:
         lambda: pa.array([1e300] * len(values)),
         lambda: pa.array([b"\xff\xfe"] * len(values), pa.binary()).cast(pa.string(), safe=False),
     ]
-    attempts = [dice.choice(changed)] if dice.random() < 0.15 else []
+    attempts = [dice.choice(changed)] if not intact and dice.random() < 0.15 else []
     for attempt in [*attempts, lambda: pa.array(values)]:
         try:
             return attempt()
@@ -352,7 +354,7 @@ def write_seed(path: Path, seed: Seed, dice: Dice, *, intact: bool = False) -> P
     elif seed.kind in ("parquet", "sqlite"):
         value = seed.data if intact else broken_json(seed.data, dice)
         if seed.kind == "parquet":
-            write_parquet(target, value, dice)
+            write_parquet(target, value, dice, intact=intact)
         else:
             write_sqlite(target, value if isinstance(value, dict) else seed.data, dice, intact=intact)
         if not intact and dice.random() < 0.4:

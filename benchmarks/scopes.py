@@ -310,7 +310,8 @@ class Trial:
                 "crossings", (asked, "session", session, [self.ledger.lines.get(token) for token in seen - set(own)])
             )
         if len(seen) < min(40, len(own)):
-            self.wrong("missed", (asked, "newest", len(seen), len(own), [c.asked(**asked) for c in self.clients]))
+            again = [(c.asked(**asked), c.recent(limit=40, **asked).height) for c in self.clients]
+            self.wrong("missed", (asked, "newest", rows.height, len(seen), len(own), again, list(own.values())[:1]))
 
     def counts(self) -> None:
         """Ask how much there is."""
@@ -469,6 +470,8 @@ class Trial:
                 key: mood for key, mood in self.ledger.moods.items() if key in left or key not in begun
             }
         self.ledger.forget(gone)
+        if "session" in subject:
+            self.ledger.erased.add((whose if "agent" in subject else None, session))
         self.scopes = [
             scope for scope in self.scopes
             if not ("user" in subject and scope[2] == user) and not ("session" in subject and scope[3] == session and (

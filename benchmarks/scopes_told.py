@@ -119,6 +119,7 @@ class Ledger:
         told: Agent to the episodes it was told, each with its tokens and its person.
         agents, users: Who was ever there, by exact id.
         opted_out: Persons, and agent and session, whose words must not be trained on.
+        erased: Agent (None: all) and session of conversations that were forgotten: who asks for one is not given another.
     """
 
     lines: dict[str, Line] = field(default_factory=dict)
@@ -127,6 +128,7 @@ class Ledger:
     agents: set[str] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
     opted_out: set[tuple[str, ...]] = field(default_factory=set)
+    erased: set[tuple[str | None, str]] = field(default_factory=set)
     affinity: dict[tuple[str, str], float] = field(default_factory=dict)
     moods: dict[tuple[str, str], str] = field(default_factory=dict)
     levels: dict[str, str] = field(default_factory=dict)
@@ -201,8 +203,9 @@ class Ledger:
 
     def session(self, name: str, agent: str | None) -> str | None:
         """Return which conversation of an agent is meant, None for none."""
-        own = {line.session for line in self.of(agent).values()}
-        return name.strip() if name.strip() in own else _only(name.strip(), own)
+        own, wanted = {line.session for line in self.of(agent).values()}, name.strip()
+        there = wanted in own or not self.erased.isdisjoint({(None, wanted), (agent, wanted)})
+        return wanted if there else _only(wanted, own)
 
     def forget(self, gone: Iterable[str]) -> None:
         """Take tokens out."""
