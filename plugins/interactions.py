@@ -32,6 +32,9 @@ PART = (*SESSION, "_part")
 """The same of messages, see `_in_parts`."""
 
 
+SPANS_AT_ONCE = 20_000
+"""Interactions whose messages are put together at a time; in a group a message is part of up to twenty."""
+
 OF_EACH = (
     "message_id",
     "role",
@@ -49,7 +52,7 @@ OF_EACH = (
     "importance",
     "metadata",
 )
-"""What is read of every message of an interaction; in a group a message may be part of twenty."""
+"""What is read of every message of an interaction."""
 
 OF_LAST = (
     *("session_id", "session_key", "agent_id", "world_id", "week"),
@@ -181,9 +184,19 @@ def _members(found: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def interactions(raw: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged."""
+    """Return one row per interaction of one week's RawInteractions, with texts, people and sources, not yet judged.
+
+    Cost: linear; memory beyond the result is that of `SPANS_AT_ONCE` interactions.
+    """
     frame = _in_parts(raw)
     found = spans(frame)
+    built = pl.concat([_told(part, frame) for part in found.iter_slices(SPANS_AT_ONCE)] or [_told(found, frame)])
+    keys = frame.select("user_id", "user_key").drop_nulls().unique("user_id")
+    return built.join(keys, on="user_id", how="left", maintain_order="left")
+
+
+def _told(found: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return what the messages of some spans of a frame tell together, a row each."""
     members = _members(found, frame.select(OF_EACH))
     is_answer = (pl.col("_position") == pl.col("closed")) & pl.col("anchor")
     several = pl.col("speaker_id").n_unique().over("closed") > 2
@@ -192,7 +205,7 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         .then(pl.concat_str("speaker_name", pl.lit(": "), "text"))
         .otherwise(pl.col("text"))
     )
-    built = (
+    return (
         members.with_columns(_line=line, _answer=is_answer)
         .group_by("closed", maintain_order=True)
         .agg(
@@ -225,8 +238,6 @@ def interactions(raw: pl.DataFrame) -> pl.DataFrame:
         .join(_closing(frame, found), on="closed", maintain_order="left")
         .drop("closed")
     )
-    keys = frame.select("user_id", "user_key").drop_nulls().unique("user_id")
-    return built.join(keys, on="user_id", how="left", maintain_order="left")
 
 
 def _closing(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:

@@ -9,10 +9,10 @@ from benchmarks.scopes import Trial, run
 
 @pytest.mark.slow
 def test_no_scope_reads_another(tmp_path: Path) -> None:
-    found = run(tmp_path, tries=120, seed=3, agents=8, forgotten=4)
+    found = run(tmp_path, tries=100, seed=3, agents=5, forgotten=4)
     assert (found["crossings"], found["crashes"], found["missed"]) == (0, 0, 0)
-    assert found["tries"] == 120
-    assert found["seen"] > 1_000
+    assert found["tries"] == 100
+    assert found["seen"] > 200
 
 
 def test_the_measure_sees_a_scope_that_reads_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
