@@ -30,8 +30,9 @@ from benchmarks.erasure import HASHING
 from benchmarks.installation import home
 from benchmarks.scopes_told import MONDAYS, TOKEN, Ledger, Line, Teller
 from memory_assets.datasets import learnable
+from memory_assets.instances import instance
 from memory_assets.layers import LAYERS, Slot
-from memory_assets.running import definitions_for, finish, instance, materialize_weeks, quiet_logs
+from memory_assets.running import definitions_for, finish, materialize_weeks, quiet_logs
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError
 from records.interactions import AnonymizedInteractions

@@ -79,14 +79,11 @@ def run_demo(settings: Settings, sample: Path, train: bool, step: Step) -> Repor
 
 def materialize_weeks_analytics_only(settings: Settings) -> None:
     """Publish the analytics once more, with the adapter in them."""
-    from memory_assets.running import definitions_for, finish, instance, quiet_logs
+    from memory_assets.instances import instance
+    from memory_assets.running import definitions_for, made_here
 
-    with instance(settings) as dagster, quiet_logs(dagster):
-        finish(
-            definitions_for(settings)
-            .resolve_job_def("analytics_build")
-            .execute_in_process(instance=dagster, raise_on_error=False)
-        )
+    with instance(settings) as dagster:
+        made_here(dagster, definitions_for(settings).resolve_job_def("analytics_build"))
 
 
 def table_counts(tools: Tools) -> dict[str, int]:

@@ -1,15 +1,15 @@
 """Running the graph from a person's command, in this process, recorded in the same Dagster instance the UI shows."""
 
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
+from memory_assets.instances import PROCESS, instance, this_process, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
@@ -20,24 +20,6 @@ from resources.lake import WHOLE
 from resources.settings import Settings
 
 Step = Callable[..., None]
-
-DAGSTER_YAML = "dagster.yaml"
-
-
-def instance(settings: Settings) -> dg.DagsterInstance:
-    """Return the instance of ``$DAGSTER_HOME``, or that of the installation (``MEMORY_HOME/dagster``), telemetry off."""
-    if "DAGSTER_HOME" not in os.environ:
-        home = settings.home / "dagster"
-        home.mkdir(parents=True, exist_ok=True)
-        shipped = Path(__file__).resolve().parent.parent / DAGSTER_YAML
-        target = home / DAGSTER_YAML
-        if not target.exists():
-            target.write_text(
-                shipped.read_text(encoding="utf-8") if shipped.exists() else "telemetry:\n  enabled: false\n",
-                encoding="utf-8",
-            )
-        os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
 
 
 def definitions_for(settings: Settings) -> dg.Definitions:
@@ -72,8 +54,7 @@ def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> d
         for number, (first, last) in enumerate(spans):
             _run(job, dagster, MEMORY, first, last)
             step((number + 1) / (len(spans) + 1), f"{first} to {last}")
-        with quiet_logs(dagster):
-            finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
+        made_here(dagster, defs.resolve_job_def("analytics_build"))
         step(1.0, "analytics")
     tools = Tools(settings)
     return {
@@ -108,21 +89,29 @@ def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], s
         if whole:
             week = Tools(settings).settings.first_week
             _run(job, dagster, tuple(whole), week, week)
-        with quiet_logs(dagster):
-            finish(defs.resolve_job_def("analytics_build").execute_in_process(instance=dagster, raise_on_error=False))
+        made_here(dagster, defs.resolve_job_def("analytics_build"))
         step(1.0, "analytics")
     return sum(len(weeks) for weeks in stale.values())
 
 
 def _run(job: Any, dagster: dg.DagsterInstance, assets: Sequence[str], first: str, last: str) -> None:
-    tags = {
-        "dagster/asset_partition_range_start": first,
-        "dagster/asset_partition_range_end": last,
-        "memory/job": "command",
-    }
-    selection = [dg.AssetKey(name) for name in assets]
-    with quiet_logs(dagster):
-        finish(job.execute_in_process(instance=dagster, tags=tags, raise_on_error=False, asset_selection=selection))
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    made_here(dagster, job, tags=tags, asset_selection=[dg.AssetKey(name) for name in assets])
+
+
+def made_here(dagster: dg.DagsterInstance, job: Any, *, tags: Mapping[str, str] | None = None, **how: Any) -> None:
+    """Make a run of a job in this process; what it waits for is said on standard error.
+
+    Args:
+        how: As ``JobDefinition.execute_in_process`` takes it.
+
+    Raises:
+        MemoryAssetsError: a step failed; the message names it.
+    """
+    run_id = str(uuid4())
+    tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process()}
+    with quiet_logs(dagster), waits_aloud(dagster, run_id):
+        finish(job.execute_in_process(instance=dagster, run_id=run_id, tags=tags, raise_on_error=False, **how))
 
 
 def register_personas(dagster: dg.DagsterInstance, tools: Tools) -> list[str]:
@@ -160,11 +149,7 @@ def train_slot(
         register_personas(dagster, tools)
         if slot.skill is not None and slot.skill not in dagster.get_dynamic_partitions("skill"):
             dagster.add_dynamic_partitions("skill", [slot.skill])
-        with quiet_logs(dagster):
-            result = defs.resolve_job_def(f"train_{layer.name}").execute_in_process(
-                instance=dagster, partition_key=key, run_config=config, raise_on_error=False
-            )
-        finish(result)
+        made_here(dagster, defs.resolve_job_def(f"train_{layer.name}"), partition_key=key, run_config=config)
     step(1.0)
     newest = tools.adapter_book.newest(slot.layer, slot.persona, week=slot.week, skill=slot.skill)
     assert newest is not None

@@ -1,0 +1,101 @@
+"""Dagster's instance of an installation: opened by several at once, by one that is killed, and after runs that were killed."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from dagster import DagsterRunStatus
+
+from memory_assets.instances import instance
+from memory_assets.running import materialize_weeks
+from memory_assets.tools import Tools
+from resources.settings import Settings
+from tests.integration.test_pipeline import WEEKS, fill, three_weeks
+
+ROOT = Path(__file__).parents[2]
+
+OPEN = """
+import sys; from pathlib import Path
+from resources.settings import load_settings
+from memory_assets.instances import instance
+with instance(load_settings(home=Path(sys.argv[1]))) as opened:
+    print(opened.get_runs_count())
+"""
+
+KILLED = """
+import os, signal, sys; from pathlib import Path
+from resources import vectors
+from resources.settings import load_settings
+from memory_assets.running import materialize_weeks
+def dies(self, *args):
+    os.kill(os.getpid(), signal.SIGKILL)
+vectors.VectorStore.replace_week = dies
+settings = load_settings(home=Path(sys.argv[1]), plugins_dir=Path(sys.argv[2]),
+    plugins={'embedder': {'use': 'hashing'}, 'tokens': {'use': 'none'}, 'anonymizer': {'use': 'patterns'}})
+materialize_weeks(settings, ['2025-01-06'], lambda *_: None)
+"""
+
+
+def started(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a process with some code, away from the installation of whoever runs the tests."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MEMORY_", "DAGSTER_"))}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def heads(home: Path) -> list[int]:
+    """Return how many versions each of Dagster's databases says it has."""
+    counts = []
+    for path in sorted((home / "dagster").rglob("*.db")):
+        with sqlite3.connect(path) as connection:
+            counts.append(connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0])
+    return counts
+
+
+def test_several_that_open_a_new_installation_at_once_all_can(tmp_path: Path) -> None:
+    openers = [started(OPEN, str(tmp_path)) for _ in range(4)]
+    told = [opener.communicate(timeout=120) for opener in openers]
+    assert [out.strip() for out, _ in told] == ["0"] * 4, told
+    assert set(heads(tmp_path)) == {1}
+
+
+def test_one_that_was_killed_while_it_made_the_databases_is_in_nobodys_way(tmp_path: Path) -> None:
+    for number in range(6):
+        home = tmp_path / str(number)
+        opener = started(OPEN, str(home))
+        until = time.monotonic() + 60
+        while not list(home.rglob("*.db")) and opener.poll() is None and time.monotonic() < until:
+            time.sleep(0.002)
+        time.sleep(0.03 * number)
+        opener.send_signal(signal.SIGKILL)
+        opener.communicate()
+        out, err = started(OPEN, str(home)).communicate(timeout=120)
+        assert out.strip() == "0", err[-1500:]
+
+
+def test_a_run_killed_inside_a_pooled_step_holds_up_nobody(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Settings = fill(make_settings(), three_weeks())
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+    (settings.home / "dagster").mkdir()
+    Tools(settings).store.close()
+    for _ in range(2):
+        killed = started(KILLED, str(settings.home), str(settings.plugins_dir))
+        _, err = killed.communicate(timeout=120)
+        assert killed.returncode == -signal.SIGKILL, err[-1500:]
+    assert materialize_weeks(settings, list(WEEKS), lambda *_: None)["unsynced"] == 0
+    with instance(settings) as dagster:
+        statuses = [run.status for run in dagster.get_runs()]
+        assert statuses.count(DagsterRunStatus.FAILURE) == 2
+        assert set(statuses) == {DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS}
+        assert dagster.event_log_storage.get_concurrency_run_ids() == set()
