@@ -6,6 +6,7 @@ happen in processes of their own, see `memory_assets.apart`.
 
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from memory_assets.tools import Tools
 from plugins.training import TrainJob
 from records.errors import TrainingError
 from records.ids import content_id
+from resources.training_files import MANIFEST, note_training
 
 POOL = "training"
 CODE = "2"
@@ -137,10 +139,19 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
         metrics = json.loads(known[0]["metrics"])
     else:
         job = TrainJob(**{**job.__dict__, "output": settings.home / path})
+        note_training(settings.home / path, {dataset["dataset_id"], *(config["replay"] or [])[:1]})
         metrics = train_apart(
             settings, job, lambda row: context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
         )
-        tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
+        manifest = settings.home / dataset["path"] / MANIFEST
+        if manifest.exists():
+            tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
+        if (
+            not manifest.exists()
+        ):  # an erasure removes datasets first, and then looks which adapters were trained on them
+            tools.adapter_book.quarantine(tools.store.rows("adapters", adapter_id=adapter_id), erase=True)
+            shutil.rmtree(settings.home / path, ignore_errors=True)
+            raise TrainingError("what it was trained on was erased meanwhile: make the dataset again")
     if slot.layer == "personality":
         tools.receipt_book.fulfil(persona=slot.persona)
     return dg.MaterializeResult(

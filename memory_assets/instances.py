@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from records.errors import StoreError
+from resources.processes import begun_at, is_gone
 from resources.settings import Settings
 
 DAGSTER_YAML = "dagster.yaml"
@@ -24,7 +24,7 @@ DATABASES = ("history", "schedules")
 """Folders in which Dagster keeps its databases by default."""
 
 PROCESS = "memory/process"
-"""Tag of a run: the process that makes it (host, start of the machine, pid, start of the process)."""
+"""Tag of a run: the process that makes it, see `resources.processes`."""
 
 UNDER_WAY = (
     DagsterRunStatus.NOT_STARTED,
@@ -119,12 +119,6 @@ def _put_aside(home: Path) -> None:
 # -- runs whose process is gone -------------------------------------------------------------------------------------
 
 
-def this_process() -> str:
-    """Return how this process is known in `PROCESS`."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}/{_boot()}/{pid}/{_begun(pid)}"
-
-
 def end_dead_runs(dagster: dg.DagsterInstance) -> int:
     """End the runs whose process is gone and give back the slots of pools that they, or runs that ended, hold; return how many.
 
@@ -144,12 +138,7 @@ def end_dead_runs(dagster: dg.DagsterInstance) -> int:
 
 def _is_dead(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     told = run.tags.get(PROCESS)
-    if told is not None:
-        host, boot, pid, begun = told.rsplit("/", 3)
-        if host != socket.gethostname():
-            return False
-        return boot != _boot() or _begun(int(pid)) != begun
-    return _is_dead_worker(dagster, run)
+    return is_gone(told) if told is not None else _is_dead_worker(dagster, run)
 
 
 def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -162,36 +151,10 @@ def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         number = str(pid.value) if pid is not None else ""
         if number.isdigit():
             seen = True
-            started = _started_at(int(number))
+            started = begun_at(int(number))
             if started is not None and started <= entry.timestamp + 1:
                 return False
     return seen
-
-
-def _boot() -> str:
-    """Return what tells one start of this machine from the next."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return "-"
-
-
-def _begun(pid: int) -> str:
-    """Return when a process began, in ticks since the machine did; "" if there is none: pids are given again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _started_at(pid: int) -> float | None:
-    """Return when a process began, in seconds since 1970, None if there is none."""
-    ticks = _begun(pid)
-    try:
-        up = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-    except (OSError, IndexError):
-        return None
-    return datetime.now(UTC).timestamp() - up + int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
 
 
 # -- what a run waits for -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from memory_assets.instances import PROCESS, instance, this_process, waits_aloud
+from memory_assets.instances import PROCESS, instance, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
@@ -17,6 +17,7 @@ from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
 from resources.lake import WHOLE
+from resources.processes import this_process
 from resources.settings import Settings
 
 Step = Callable[..., None]

@@ -48,7 +48,9 @@ class RawInteractions(Record):
     )
     turn = dy.Int64(min=0, description="Turn number given by the source, else position within session and week, from 1")
     location = dy.String(nullable=True, description="Where it was said, in worlds")
-    participants = dy.List(dy.String(), description="Speakers who were present, sorted; in a crowd those around the message")
+    participants = dy.List(
+        dy.String(), description="Speakers who were present, sorted; in a crowd those around the message"
+    )
     model_version = dy.String(nullable=True, description="Model that produced an agent's message")
     metadata = dy.String(nullable=True, description="Free metadata, JSON")
     occurred_at = dy.Datetime(**UTC_TIME, description="When it was said, UTC")

@@ -2,24 +2,31 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from resources.processes import begun
+
 if TYPE_CHECKING:
     import polars as pl
+
+
+ASIDE = ".aside"
+"""End of the name of what is being written; before it stands who writes it."""
 
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path``; when the block ends well it is flushed to disk and renamed over ``path``.
 
-    A kill leaves at most a ``.<name>.<hex>.aside`` file, which `sweep_asides` removes.
+    A kill leaves at most a file named by `aside_of`, which `sweep_asides` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.aside")
+    aside = aside_of(path)
     try:
         yield aside
         with aside.open("rb+") as handle:
@@ -27,6 +34,12 @@ def written_aside(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def aside_of(path: Path) -> Path:
+    """Return where this process writes what is to become ``path``: ``.<name>.<pid>-<start>.<hex>.aside``."""
+    pid = os.getpid()
+    return path.with_name(f".{path.name}.{pid}-{begun(pid)}.{uuid4().hex[:8]}{ASIDE}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,13 +69,13 @@ def file_hash(path: Path) -> str:
 
 
 def sweep_asides(folder: Path, older_than_s: float = 3600.0) -> int:
-    """Remove leftovers of killed writers that are older than an hour; return how many."""
-    import time
-
+    """Remove what killed writers left, of processes that are gone; of other machines' when it is an hour old. Return how many."""
     removed = 0
-    for leftover in folder.rglob(".*.aside*"):
+    for leftover in folder.rglob(f".*{ASIDE}*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > older_than_s and leftover.is_file():
+            pid, _, ticks = leftover.name.partition(ASIDE)[0].rpartition(".")[0].rpartition(".")[2].partition("-")
+            gone = pid.isdigit() and begun(int(pid)) != ticks
+            if leftover.is_file() and (gone or time.time() - leftover.stat().st_mtime > older_than_s):
                 leftover.unlink()
                 removed += 1
     return removed

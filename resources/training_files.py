@@ -14,6 +14,9 @@ from resources.store import InteractionStore
 
 MANIFEST = "manifest.parquet"
 
+BEGUN = "begun.json"
+"""In the folder of an adapter from its training's first moment on: the datasets that it is trained on."""
+
 OPTED_OUT = """
 SELECT m.message_id AS message_id FROM messages m
 JOIN sessions s ON s.agent_id = m.agent_id AND s.session_id = m.session_id
@@ -112,6 +115,32 @@ def datasets_of(store: InteractionStore, home: Path, messages: pl.Series) -> lis
         if manifest is not None and manifest["source_message_ids"].explode().is_in(messages.implode()).any():
             found.append(row["dataset_id"])
     return sorted(found)
+
+
+def note_training(folder: Path, datasets: Iterable[str]) -> None:
+    """Write down what an adapter is about to be trained on: a killed training leaves checkpoints, and no row in the registry."""
+    write_text(folder / BEGUN, json.dumps({"datasets": sorted(datasets)}))
+
+
+def unregistered(store: InteractionStore, home: Path, datasets: Iterable[str], messages: pl.Series) -> list[Path]:
+    """Return the folders that a killed run left without registering them, and that may hold the datasets or messages."""
+    gone, found = set(datasets), []
+    known = {row["path"] for name in ("datasets", "adapters") for row in store.rows(name)}
+    for place in ("datasets", "adapters"):
+        for folder in sorted((home / place).glob("*")):
+            if not folder.is_dir() or str(folder.relative_to(home)) in known:
+                continue
+            try:
+                if place == "adapters":
+                    holds = bool(gone & set(json.loads((folder / BEGUN).read_text(encoding="utf-8"))["datasets"]))
+                else:
+                    sources = pl.read_parquet(folder / MANIFEST, columns=["source_message_ids"])
+                    holds = bool(sources["source_message_ids"].explode().is_in(messages.implode()).any())
+            except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
+                holds = True  # it does not say what it holds
+            if holds:
+                found.append(folder)
+    return found
 
 
 def adapters_of(store: InteractionStore, datasets: Iterable[str]) -> list[dict[str, Any]]:

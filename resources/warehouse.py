@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from records.errors import StoreError
+from resources.files import ASIDE, aside_of
 
 
 class Warehouse:
@@ -42,9 +42,9 @@ class Warehouse:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         publication = Publication()
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            for leftover in self.path.parent.glob(f".{self.path.name}.*.building*"):
+            for leftover in self.path.parent.glob(f".{self.path.name}.*{ASIDE}*"):
                 leftover.unlink()  # of a killed builder: the lock says that none is at work
-            aside = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.building")
+            aside = aside_of(self.path)
             if from_published and self.path.exists():
                 shutil.copyfile(self.path, aside)
             try:

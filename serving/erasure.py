@@ -21,10 +21,11 @@ from records.interactions import AnonymizedInteractions, RawInteractions, Scored
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
+from resources.files import sweep_asides
 from resources.scrub import empty_journal, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
-from resources.training_files import adapters_of, datasets_of
+from resources.training_files import adapters_of, datasets_of, unregistered
 from resources.vector_erasure import erase
 from serving.capture import Erased, of_conversation
 from serving.leaks import Leaks, needles_of, search, without_shared
@@ -87,6 +88,7 @@ class Erasure:
             return done
         done.receipt, work = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
+        done.count("unfinished", sweep_asides(self.of.settings.home))
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
             done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
@@ -230,11 +232,16 @@ class Erasure:
     def _from_training(self, work: Work, done: Forgotten) -> None:
         """Remove the files of datasets that hold the messages, and the weights of every adapter trained on them."""
         home = self.of.settings.home
-        done.quarantined = self.of.adapter_book.quarantine(adapters_of(self.store, work.datasets), erase=True)
+        left = unregistered(self.store, home, work.datasets, pl.Series(work.messages, dtype=pl.String))
+        # Datasets first: a training that ends meanwhile sees that its own is gone, or is seen here.
         for row in self.store.rows("datasets"):
             if row["dataset_id"] in work.datasets:
                 shutil.rmtree(home / row["path"], ignore_errors=True)
+        done.quarantined = self.of.adapter_book.quarantine(adapters_of(self.store, work.datasets), erase=True)
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
         done.count("datasets", len(work.datasets))
+        done.count("unfinished", len(left))
 
     def _from_exports(self, work: Work, done: Forgotten) -> list[str]:
         """Remove exported files that hold the messages; return what is to be done by hand of those that were moved or changed."""

@@ -32,6 +32,10 @@ OVERLAP = 12 * LONGEST
 KEPT_AT_ONCE = 100_000
 
 
+class Unsearchable(Exception):
+    """A file whose content cannot be seen; it counts as one that holds something."""
+
+
 @dataclass
 class Leaks:
     """Where something was found, as "place: how often", never what."""
@@ -125,7 +129,10 @@ def search(needles: Sequence[str], settings: Settings, store: InteractionStore, 
 def _count(look: tuple[str, Wanted, Iterator[pl.Series]]) -> int:
     """Return how often something wanted is found in texts, which are looked at some million characters at a time."""
     _, wanted, texts = look
-    return sum(len(wanted.within(some)) for some in _gathered(texts))
+    try:
+        return sum(len(wanted.within(some)) for some in _gathered(texts))
+    except Unsearchable:
+        return 1
 
 
 def _forms(needle: str) -> set[str]:
@@ -188,15 +195,25 @@ def _chunks(path: Path) -> Iterator[pl.Series]:
 
 
 def _read(path: Path) -> Iterator[pl.Series]:
-    """Yield the strings of a file of a packed format."""
-    if path.suffix == ".parquet":
-        yield from _strings(pl.read_parquet(path))
-    elif path.suffix == ".duckdb":
-        import duckdb
+    """Yield the strings of a file of a packed format, which its first bytes tell: a killed writer's has another name.
 
-        with duckdb.connect(str(path), read_only=True) as connection:
-            for schema, table in connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
-                yield from _strings(connection.sql(f'SELECT * FROM "{schema}"."{table}"').pl())
+    Raises:
+        Unsearchable: it is packed and cannot be read, so that nobody can say what is in it.
+    """
+    with path.open("rb") as handle:
+        head = handle.read(12)
+    try:
+        if head.startswith(b"PAR1"):
+            yield from _strings(pl.read_parquet(path))
+        elif head[8:12] == b"DUCK":
+            import duckdb
+
+            with duckdb.connect(str(path), read_only=True) as connection:
+                tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
+                for schema, table in tables:
+                    yield from _strings(connection.sql(f'SELECT * FROM "{schema}"."{table}"').pl())
+    except Exception as error:  # of whatever kind: the file is not searched
+        raise Unsearchable from error
 
 
 def _lance(lance: Any) -> Iterator[pl.Series]:

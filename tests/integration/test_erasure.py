@@ -19,8 +19,9 @@ from records.errors import StoreError
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, ScoredInteractions
 from resources import vector_erasure
+from resources.files import write_frame
 from resources.settings import Settings
-from resources.training_files import adapter_row
+from resources.training_files import adapter_row, note_training
 from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import needles_of, search, without_shared
@@ -271,6 +272,42 @@ def test_the_leak_test_finds_what_is_planted(make_settings) -> None:
     assert without_shared(needles_of(["I moved to Bilbao with my dog number 2"], ["user-zoe"]), erasure.store) == [
         "user-zoe"
     ]
+
+
+def test_what_killed_writers_and_trainings_left_is_found_and_goes(make_settings) -> None:
+    """A writer's half, a builder's, a dataset and checkpoints that nobody registered; those of others' trainings stay."""
+    settings = installed(make_settings())
+    erasure = Erasure(Tools(settings))
+    needles, home = erasure.needles("user", "user-zoe"), settings.home
+    said = pl.DataFrame({"text": [f"I showed {SECRET} to my sister Wilhelmina, day {n}" for n in range(9)]})
+    week = home / "lake/raw_interactions" / f"{WEEKS[1]}.parquet"
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    whole, half, built = (week.with_name(f".{n}.{gone.pid}-1.00000000.aside") for n in ("whole", "half", "built"))
+    said.write_parquet(whole, compression="zstd")
+    half.write_bytes(whole.read_bytes()[:-40])
+    import duckdb
+
+    with duckdb.connect(str(built)) as connection:
+        connection.execute("CREATE TABLE said AS SELECT * FROM said")
+    message = erasure._messages("user", "user-zoe")["message_id"][0]
+    dataset, theirs = home / "datasets/d_unregistered", home / "datasets/d_of_others"
+    for folder, source in ((dataset, message), (theirs, "m_of_others")):
+        write_frame(folder / "manifest.parquet", pl.DataFrame({"source_message_ids": [[source]]}))
+    trained, others_training = home / "adapters/a_killed", home / "adapters/a_of_others"
+    note_training(others_training, ["d_of_others"])
+    (trained / "checkpoints").mkdir(parents=True)
+    (trained / "checkpoints/optimizer.pt").write_text(said["text"][0])
+
+    found = search(needles, settings, erasure.store, erasure.of.vectors).found
+    assert found["lake"] >= 3  # in the whole one, in the built one, and the half that nobody can search
+    assert found["adapters"] >= 1
+    done = erasure.forget("user", "user-zoe")
+    assert done.removed["unfinished"] == 5
+    assert not any(path.exists() for path in (whole, half, built, dataset, trained))
+    assert theirs.exists()
+    assert others_training.exists()
+    assert erasure.verify(done, needles, []).total == 0
 
 
 def test_a_receipt_that_was_changed_is_seen(make_settings) -> None:
