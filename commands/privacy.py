@@ -30,8 +30,7 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
-    from memory_assets.forgetting import finished, forget_everywhere
-    from serving.erasure import Erasure
+    from memory_assets import forgetting
 
     memory = client()
     user = person(memory, user, as_written)
@@ -40,23 +39,14 @@ def forget(
         raise MemoryAssetsError("name exactly one of --user, --session, --message to forget, or --resume alone")
     with bar("forget", as_json) as step:
         if resume:
-            erasure = Erasure(memory)
-            begun = memory.unfinished_erasures()
-            all_done = [
-                finished(
-                    memory.settings,
-                    erasure,
-                    erasure.forget(kind, value),
-                    [name.lower() for name in erasure.names(kind, value)],
-                    step,
-                    rebuild=rebuild,
-                    verify=verify,
-                )
-                for kind, value in begun
-            ]
+            left = memory.receipt_book.weeks_pending() if rebuild else []
+            all_done = forgetting.resume(memory.settings, step, rebuild=rebuild, verify=verify)
         else:
+            left = []
             kind, value = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
-            all_done = [forget_everywhere(memory.settings, kind, value, step, rebuild=rebuild, verify=verify)]
+            all_done = [
+                forgetting.forget_everywhere(memory.settings, kind, value, step, rebuild=rebuild, verify=verify)
+            ]
     for done in all_done:
         found = "" if done.leaks is None else f"; leak test found {done.leaks}"
         found += f" in {', '.join(done.leaked_to)}" if done.leaks else ""
@@ -68,7 +58,11 @@ def forget(
             else "nothing of it was known; it will not be taken in",
         )
     if not all_done:
-        say({}, as_json, "nothing was begun and left unfinished")
+        say(
+            {"weeks": left},
+            as_json,
+            f"made again: {', '.join(left)}" if left else "nothing was begun and left unfinished",
+        )
     if any(done.leaks for done in all_done):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ from memory_assets.running import materialize_weeks
 from memory_assets.tools import Tools
 from resources.settings import Settings
 from serving.erasure import Erasure, Forgotten
+from serving.receipts import weeks_again
 
 Step = Callable[..., None]
 
@@ -15,37 +16,40 @@ def forget_everywhere(
 ) -> Forgotten:
     """Erase a subject, materialize the weeks it spoke in and the analytics, and run the leak test; return what was done.
 
+    Killed anywhere, asking again, or `resume`, does the rest: what is looked for is kept until the leak test has looked.
+
     Args:
         rebuild: Without it the weeks are left to the sensors.
         verify: Without it nothing is searched.
     """
     erasure = Erasure(Tools(settings))
-    needles = erasure.needles(kind, value)
+    needles = erasure.seek(kind, value)
     step(0.05, "erasing")
     done = erasure.forget(kind, value)
-    return finished(settings, erasure, done, needles, step, rebuild=rebuild, verify=verify)
-
-
-def finished(
-    settings: Settings,
-    erasure: Erasure,
-    done: Forgotten,
-    needles: list[str],
-    step: Step,
-    *,
-    rebuild: bool = True,
-    verify: bool = True,
-) -> Forgotten:
-    """Make again what an erasure took away of others, and search for what may be left."""
     pending = done.pending
-    if rebuild and done.weeks:
-        materialize_weeks(settings, done.weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
+    if rebuild and (weeks := sorted({*done.weeks, *weeks_again(pending)})):
+        materialize_weeks(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
         pending = [entry for entry in done.pending if entry.startswith("train ")]
-    if done.receipt and not verify:
-        erasure.receipts.note(done.receipt, pending=pending, leaks=None)
-    if verify and done.receipt:
+    if done.receipt and verify:
         step(0.85, "searching for what may be left")
         erasure.verify(done, needles, pending)
+    elif done.receipt:
+        erasure.receipts.note(done.receipt, pending=pending, leaks=None)
+    erasure.seek_no_more(kind, value)
     done.pending = pending
     step(1.0)
+    return done
+
+
+def resume(settings: Settings, step: Step, *, rebuild: bool = True, verify: bool = True) -> list[Forgotten]:
+    """Finish what was begun and killed: erasures, the weeks that were to be made again, leak tests; return what was done."""
+    erasure = Erasure(Tools(settings))
+    begun = {(kind, value) for kind, value in erasure.receipts.unfinished()}
+    begun |= {(one.kind, one.value) for one in erasure.sought.all()}
+    done = [
+        forget_everywhere(settings, kind, value, step, rebuild=rebuild, verify=verify) for kind, value in sorted(begun)
+    ]
+    weeks = erasure.receipts.weeks_pending()
+    if rebuild and weeks:
+        materialize_weeks(settings, weeks, step)
     return done

@@ -29,7 +29,8 @@ from resources.training_files import adapters_of, datasets_of, unregistered
 from resources.vector_erasure import erase
 from serving.capture import Erased, of_conversation
 from serving.leaks import Leaks, needles_of, search, without_shared
-from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again
+from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again, weeks_again
+from serving.sought import Sought
 from serving.trace import LAKE_TABLES
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Erasure:
         self.of = installation
         self.store, self.lake = installation.store, installation.lake
         self.receipts = installation.receipt_book
+        self.sought = Sought(installation.settings.home)
 
     def forget(self, kind: str, value: str) -> Forgotten:
         """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
@@ -85,6 +87,11 @@ class Erasure:
         begun = [row for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
         if not work.messages and not begun:
             self._from_store(kind, value, [], done)  # a person who is known and has said nothing
+            last = self.receipts.newest(subject)
+            # Erased earlier, and killed before all was made again or looked for.
+            if last is not None and (weeks_again(last["pending"]) or last["leaks"] is None):
+                done.receipt, done.pending = last["receipt_id"], last["pending"]
+                done.weeks = weeks_again(done.pending)
             return done
         done.receipt, work = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
@@ -118,8 +125,19 @@ class Erasure:
         empty_journal(self.store)
         return done
 
+    def seek(self, kind: str, value: str) -> list[str]:
+        """Return what the leak test is to look for, and keep it until `verify` has looked; asked for before the erasure."""
+        return self.sought.keep(self._subject(kind, value), kind, value, self.needles(kind, value))
+
+    def seek_no_more(self, kind: str, value: str) -> None:
+        """Forget what was to be looked for."""
+        self.sought.drop(self._subject(kind, value))
+
+    def _subject(self, kind: str, value: str) -> str:
+        return self.of.keys.erased(kind, value)
+
     def needles(self, kind: str, value: str) -> list[str]:
-        """Return what the leak test is to look for: asked for before the erasure, kept in memory only."""
+        """Return what there is to look for as long as the subject is not erased."""
         messages = self._messages(kind, value)
         names = self.names(kind, value)
         if kind == "user":

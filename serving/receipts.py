@@ -46,6 +46,11 @@ def week_again(week: str) -> str:
     return f"materialize week {week}"
 
 
+def weeks_again(pending: Iterable[str]) -> list[str]:
+    """Return the weeks that a receipt names as to be made again."""
+    return [entry.removeprefix(week_again("")) for entry in pending if entry.startswith(week_again(""))]
+
+
 def train_again(persona: str) -> str:
     """Return how a receipt says that a persona's adapter is to be trained again."""
     return f"train {persona} again"
@@ -104,6 +109,15 @@ class Receipts:
             for row in self.store.rows("receipts")
             if row["done_at"] is None
         ]
+
+    def newest(self, subject: str) -> dict[str, Any] | None:
+        """Return the newest receipt of a subject, with its pending work as a list; None if there is none."""
+        rows = sorted(self.store.rows("receipts", subject_hash=subject), key=lambda row: row["asked_at"])
+        return {**rows[-1], "pending": json.loads(rows[-1]["pending"])} if rows else None
+
+    def weeks_pending(self) -> list[str]:
+        """Return the weeks that any receipt names as to be made again."""
+        return sorted({week for row in self.store.rows("receipts") for week in weeks_again(json.loads(row["pending"]))})
 
     def close(self, receipt: str, removed: dict[str, int], pending: list[str]) -> dict[str, Any]:
         """Say that everything is erased: the work is dropped, the receipt signed; return it."""

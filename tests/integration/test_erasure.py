@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from memory_assets.forgetting import forget_everywhere
+from memory_assets.forgetting import forget_everywhere, resume
 from memory_assets.plan import out_of_date
 from memory_assets.tools import Tools
 from records.errors import StoreError
@@ -248,6 +248,60 @@ def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> N
     assert erasure.verify(finished, needles, []).total == 0
     assert lance_rows(settings).height == 24 + 2
     assert [(row["state"], row["valid"], row["leaks"]) for row in erasure.receipts.all()] == [("done", True, 0)]
+
+
+KILLED_LATER = """
+import os, signal, sys; from pathlib import Path
+from memory_assets import forgetting
+from resources import vectors
+from resources.settings import load_settings
+from serving import erasure
+def dies(*args, **how):
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[1] == "rebuild":
+    vectors.VectorStore.replace_week = dies
+else:
+    erasure.search = dies
+settings = load_settings(home=Path(sys.argv[2]), plugins_dir=Path(sys.argv[3]),
+    plugins={"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "patterns"}})
+forgetting.forget_everywhere(settings, "user", "user-zoe", lambda *_: None)
+"""
+
+
+@pytest.mark.parametrize("way", ["resume", "asked again"])
+@pytest.mark.parametrize("moment", ["rebuild", "verify"])
+def test_one_killed_after_it_erased_makes_again_what_is_missing_and_looks_for_leaks(
+    make_settings, monkeypatch, moment: str, way: str
+) -> None:
+    settings = installed(make_settings())
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+    (settings.home / "dagster").mkdir(exist_ok=True)
+    Tools(settings).store.close()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED_LATER, moment, str(settings.home), str(settings.plugins_dir)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    if way == "resume":
+        [finished] = resume(settings, lambda *_: None)
+        assert resume(settings, lambda *_: None) == []
+    else:
+        finished = forget_everywhere(settings, "user", "user-zoe", lambda *_: None)
+    assert (finished.leaks, finished.pending) == (0, ["train lumi again"])
+    [receipt] = MemoryClient(settings).receipts()
+    assert (receipt["state"], receipt["valid"], receipt["leaks"], receipt["pending"]) == (
+        "done",
+        True,
+        0,
+        finished.pending,
+    )
+    assert lance_rows(settings).height == 24 + 2
+    assert Tools(settings).sync.unsynced() == 0
+    assert not list((settings.home / "keys/erasing").glob("*"))
+    assert forget_everywhere(settings, "user", "user-zoe", lambda *_: None).receipt == ""
 
 
 def test_the_leak_test_finds_what_is_planted(make_settings) -> None:
