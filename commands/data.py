@@ -112,7 +112,7 @@ def sql(
     query: Annotated[str, typer.Argument(help="A select on the published analytics; `show tables` lists them.")],
     as_json: Json = False,
 ) -> None:
-    """Query the published DuckDB file, read-only."""
+    """Query the published DuckDB file: it reads that file and nothing else."""
     import duckdb
 
     from resources.warehouse import Warehouse

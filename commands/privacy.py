@@ -1,11 +1,12 @@
 """What people may ask for: forget, opt-out, receipts, trace, and the keys behind pseudonyms."""
 
 import dataclasses
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
-from commands.base import AsWritten, Json, World, app, bar, client, person, say
+from commands.base import AsWritten, Json, World, app, bar, client, err, person, say
 from records.errors import MemoryAssetsError
 
 Whose = Annotated[
@@ -27,6 +28,7 @@ def forget(
     rebuild: Annotated[bool, typer.Option(help="Make again what others said in the same weeks.")] = True,
     verify: Annotated[bool, typer.Option(help="Search every file and table for what was erased.")] = True,
     as_written: AsWritten = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, in a terminal.")] = False,
     as_json: Json = False,
 ) -> None:
     """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
@@ -37,13 +39,17 @@ def forget(
     named = [(k, v) for k, v in (("user", user), ("session", session), ("message", message)) if v]
     if len(named) != 1 - resume:
         raise MemoryAssetsError("name exactly one of --user, --session, --message to forget, or --resume alone")
+    if not resume:
+        kind, value = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
+        goes = what_goes(memory, kind, value, as_written=as_written)
+        if not (yes or as_json or as_written) and sys.stdin.isatty() and err.is_terminal:
+            typer.confirm(f"This forgets {goes}, for good. Go on?", abort=True, err=True)
     with bar("forget", as_json) as step:
         if resume:
             left = memory.receipt_book.weeks_pending() if rebuild else []
             all_done = forgetting.resume(memory.settings, step, rebuild=rebuild, verify=verify)
         else:
             left = []
-            kind, value = memory.subject(user=user, session=session, message=message, agent=agent, world=world)
             all_done = [
                 forgetting.forget_everywhere(memory.settings, kind, value, step, rebuild=rebuild, verify=verify)
             ]
@@ -65,6 +71,29 @@ def forget(
         )
     if any(done.leaks for done in all_done):
         raise typer.Exit(1)
+
+
+def what_goes(memory: Any, kind: str, value: str, *, as_written: bool) -> str:
+    """Return what an erasure of a subject removes, for the person who asked for it.
+
+    Raises:
+        MemoryAssetsError: there is no such subject, and it is not meant to be kept out for ever all the same.
+    """
+    from serving.erasure import Erasure
+
+    erasure = Erasure(memory)
+    messages, conversations, adapters = erasure.extent(kind, value)
+    if not messages and not as_written and not erasure.is_known(kind, value):
+        what = {"user": "user", "message": "message"}.get(kind, "conversation")
+        raise MemoryAssetsError(
+            f"there is no such {what}: nothing was forgotten (--as-written keeps out whatever comes under this id, for ever)"
+        )
+    told = f"{_many(messages, 'message')} in {_many(conversations, 'conversation')}"
+    return f"{told} and the weights of {_many(adapters, 'adapter')}" if adapters else told
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 @app.command("opt-out")

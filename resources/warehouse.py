@@ -13,6 +13,13 @@ from typing import Any
 from records.errors import StoreError
 from resources.files import ASIDE, aside_of
 
+CLOSED = ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions")
+"""Settings of DuckDB that let a query reach beyond its file."""
+
+READS_ONLY: dict[str, Any] = {**dict.fromkeys(CLOSED, "false"), "lock_configuration": "true"}
+
+DAMAGED = "publish it again with `memory materialize --all`"
+
 
 class Warehouse:
     """The published file and how it is replaced.
@@ -87,10 +94,10 @@ class Warehouse:
         return [self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))]
 
     def connect(self) -> Any:
-        """Return a read-only connection to the published file.
+        """Return a connection that reads the published file, and nothing else: no other file, no write, no extension, no network.
 
         Raises:
-            StoreError: nothing was published yet.
+            StoreError: nothing was published yet, another program holds the file, or it is damaged.
         """
         import duckdb
 
@@ -98,7 +105,17 @@ class Warehouse:
             raise StoreError(
                 f"{self.path} does not exist yet: materialize the analytics first (memory materialize --all)"
             )
-        return duckdb.connect(str(self.path), read_only=True)
+        try:
+            return duckdb.connect(str(self.path), read_only=True, config=READS_ONLY)
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise StoreError(
+                    f"{self.path} is held by another program, which opened it for writing: close it there, or open it "
+                    "there with read_only=True"
+                ) from None
+            raise StoreError(f"{self.path} cannot be read: {DAMAGED}") from None
+        except duckdb.Error:
+            raise StoreError(f"{self.path} cannot be read: {DAMAGED}") from None
 
 
 class Publication:

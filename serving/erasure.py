@@ -125,6 +125,24 @@ class Erasure:
         empty_journal(self.store)
         return done
 
+    def extent(self, kind: str, value: str) -> tuple[int, int, int]:
+        """Return how many messages and conversations an erasure would take, and how many adapters were trained on them."""
+        rows = self._messages(kind, value)
+        datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"]) if rows.height else []
+        talks = rows.select("agent_id", "session_id").n_unique() if rows.height else 0
+        return rows.height, talks, len(adapters_of(self.store, datasets)) if datasets else 0
+
+    def is_known(self, kind: str, value: str) -> bool:
+        """Return whether a subject without messages is known all the same: somebody who said nothing, or was erased before."""
+        if self._subject(kind, value) in Erased(self.store, self.of.keys).hashes:
+            return True
+        tables = {"user": (("speakers", "speaker_id"), ("sessions", "user_id"), ("affinity", "user_id")),
+                  "session": (("sessions", "session_id"), ("moods", "session_id"))}  # fmt: skip
+        if kind == "conversation":
+            agent, session = of_conversation(value)
+            return bool(self.store.rows("sessions", agent_id=agent, session_id=session))
+        return any(bool(self.store.rows(table, **{column: value})) for table, column in tables.get(kind, ()))
+
     def seek(self, kind: str, value: str) -> list[str]:
         """Return what the leak test is to look for, and keep it until `verify` has looked; asked for before the erasure."""
         return self.sought.keep(self._subject(kind, value), kind, value, self.needles(kind, value))

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from dbt_like_sql.project import Project
 from memory_assets.tools import Tools
-from records.errors import ModelError
+from records.errors import ModelError, StoreError
 from resources.settings import Settings
 from resources.warehouse import Warehouse
 from tests.conftest import weekly_run
@@ -65,7 +66,7 @@ def test_a_reader_in_another_process_during_fifty_publications(tmp_path: Path) -
         "analytics.2.duckdb",
         "analytics.duckdb",
     ]
-    assert not list(tmp_path.glob(".*building*"))
+    assert not list(tmp_path.glob(".*.aside*"))
 
 
 def test_what_is_not_confirmed_changes_nothing(tmp_path: Path) -> None:
@@ -101,10 +102,58 @@ def test_a_build_killed_half_way_leaves_the_published_file_and_the_next_one_tidi
             assert killed.returncode == -signal.SIGKILL
             with warehouse.connect() as connection:
                 assert connection.execute("SELECT x FROM t").fetchone() == (1,)
-            assert list(tmp_path.glob(".*building*"))
-    assert not list(tmp_path.glob(".*building*"))
+            assert list(tmp_path.glob(".*.aside*"))
+    assert not list(tmp_path.glob(".*.aside*"))
     with warehouse.connect() as connection:
         assert connection.execute("SELECT x FROM t").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('{other}')",
+        "SELECT * FROM read_csv('{other}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "COPY t TO '{folder}/out.csv'",
+        "EXPORT DATABASE '{folder}/all'",
+        "ATTACH '{other}'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "CREATE TABLE u AS SELECT 1",
+        "DROP TABLE t",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_query_reads_the_published_file_and_reaches_nothing_else(tmp_path: Path, query: str) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("private")
+    warehouse = Warehouse(tmp_path / "a.duckdb")
+    with warehouse.build(from_published=False) as (connection, publication):
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+        publication.confirm()
+    before = sorted(tmp_path.iterdir())
+    with warehouse.connect() as connection:
+        with pytest.raises(duckdb.Error):
+            connection.execute(query.format(folder=tmp_path, other=other)).fetchall()
+        assert connection.execute("SELECT x FROM t").fetchone() == (1,)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_is_held_or_damaged_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"import duckdb, time; c = duckdb.connect({str(path)!r}); print(1, flush=True); time.sleep(60)"],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(StoreError, match="held by another program"):
+        Warehouse(path).connect()
+    holder.kill()
+    holder.wait()
+    path.write_bytes(b"no database at all, whatever its name says" * 500)
+    with pytest.raises(StoreError, match="cannot be read: publish it again with `memory materialize --all`"):
+        Warehouse(path).connect()
 
 
 def project(folder: Path, files: dict[str, str], schema: str = "models: {}\n") -> Path:

@@ -241,6 +241,11 @@ def test_names_that_look_like_somebodys_are_asked_back(
         asked = CliRunner().invoke(app, [*command, "--user", "Marco"])
         assert asked.exit_code != 0
         assert "did you mean 'Marcos'?" in str(asked.exception)
+    for what in (["--user", "Wilhelmina"], ["--session", "typo"], ["--message", "m_typo"]):
+        asked = CliRunner().invoke(app, ["forget", *what])
+        assert asked.exit_code != 0
+        assert "nothing was forgotten" in str(asked.exception)
+    assert client.store.rows("tombstones") == []
     assert CliRunner().invoke(app, ["opt-out", "--user", "marcos"]).exit_code == 0
     assert client.store.rows("speakers", speaker_id="Marcos")[0]["opt_out_training"]
     assert CliRunner().invoke(app, ["opt-out", "--user", "Marco", "--as-written"]).exit_code == 0
