@@ -269,6 +269,7 @@ class MemoryClient(Capturing):
             now=now,
             notes=[*asked.unknown, *self._notes, *recalled.notes],
             count=count_tokens,
+            asked=message,
         )
 
     def recent(

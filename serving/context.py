@@ -1,5 +1,7 @@
 """Context for a reply: persona state, facts, memories and recent messages within a token budget, rendered by a template."""
 
+import itertools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +16,15 @@ from serving.recall import Memory
 
 CHARACTERS_PER_TOKEN = 3.2
 """Estimate for English and Spanish with current tokenizers: 3.2 to 4.2 were usual; the low end keeps within the budget."""
+
+SHARE_OF_ONE = 0.25
+"""Part of the budget that one message may take; of a longer one only a part is shown."""
+
+MOST_ROUNDS = 100_000
+"""Rounds of loops over ranges in one rendering of a template."""
+
+SHORTEST_PART = 200
+"""Characters of a message that are shown at least."""
 
 TEMPLATE = Path(__file__).parent / "context.jinja"
 
@@ -79,6 +90,24 @@ def ago(memory: Memory, now: datetime, language: str, session: str | None, turn:
     return age_of(memory.occurred_at, now, language)
 
 
+class _Rounds(threading.local):
+    """How many rounds of loops a template has asked for in this rendering."""
+
+    asked = 0
+
+
+_rounds = _Rounds()
+
+
+def _bounded_range(*given: int) -> range:
+    """Return a range for a template; all of one rendering have at most `MOST_ROUNDS` rounds, however they are nested."""
+    found = range(*given)
+    _rounds.asked += len(found)
+    if _rounds.asked > MOST_ROUNDS:
+        raise OverflowError
+    return found
+
+
 @lru_cache(maxsize=8)
 def template(path: Path, changed: float) -> Any:
     """Return the compiled template; ``changed`` is its time of change.
@@ -91,9 +120,9 @@ def template(path: Path, changed: float) -> Any:
 
     try:
         # Sandboxed: a template may come from whoever configures a bot, and reads nothing but what it is given.
-        return jinja2.sandbox.SandboxedEnvironment(keep_trailing_newline=False).from_string(
-            path.read_text(encoding="utf-8")
-        )
+        environment = jinja2.sandbox.SandboxedEnvironment(keep_trailing_newline=False)
+        environment.globals["range"] = _bounded_range
+        return environment.from_string(path.read_text(encoding="utf-8"))
     except jinja2.TemplateSyntaxError as error:
         raise MemoryAssetsError(f"context_template, line {error.lineno}: {error.message}") from None
 
@@ -132,14 +161,26 @@ def render(
     now: datetime | None = None,
     notes: list[str] | None = None,
     count: TokenCounter = estimated_tokens,
+    asked: str = "",
 ) -> Context:
     """Return the block; the newest messages come first in the budget, then memories and facts in turn, the best first.
 
-    Nothing stands twice: neither a message that is among the recent ones, nor a fact whose message is shown.
+    Nothing stands twice: neither a message that is among the recent ones, nor a fact whose message is shown. Of a text that is longer
+    than its share of the budget the part that says most of ``asked`` is shown. Whatever somebody is called or says stands on one line,
+    so that nobody can write lines of the block.
     """
     now, words, talk = now or datetime.now(UTC), WORDS.get(language, WORDS["en"]), conversation or Conversation()
     shown = set(recent["message_id"]) if recent.height else set()
-    lines = [{"speaker": row["speaker_name"], "text": _one_line(row["text"])} for row in recent.to_dicts()]
+    share, cut = max(SHORTEST_PART, int(budget * SHARE_OF_ONE * CHARACTERS_PER_TOKEN)), 0
+
+    def said(whole: str) -> str:
+        nonlocal cut
+        line = one_line(whole)
+        cut += len(line) > share
+        return best_part(line, asked, share)
+
+    mood, affinity = one_line(mood), one_line(affinity)
+    lines = [{"speaker": one_line(row["speaker_name"]), "text": said(row["text"])} for row in recent.to_dicts()]
     fresh = [memory for memory in memories if not shown.issuperset(memory.source_ids)]
     told = {source for memory in fresh for source in memory.source_ids if memory.kind == "message"} | shown
     known = [row for row in facts.to_dicts() if not told.issuperset(row["source_message_ids"])]
@@ -147,10 +188,9 @@ def render(
     used: list[Memory] = []
 
     def text() -> str:
-        rendered: str = layout.render(t=words, mood=mood, affinity=affinity, **parts)
-        return rendered.strip()
+        return rendered(layout, t=words, mood=mood, affinity=affinity, **parts)
 
-    frame = count(layout.render(t=words, mood=mood, affinity=affinity, recent=[], memories=[], facts=[]).strip() or " ")
+    frame = count(text() or " ")
     left = budget - frame
 
     def take(part: str, item: Any, words_of_it: str, *, first: bool = False) -> bool:
@@ -171,20 +211,21 @@ def render(
         queue += [("facts", known[place])] if place < len(known) else []
     for part, item in queue:
         if part == "facts":
-            entry = {"key": item["key"].replace("_", " "), "value": item["value"], "denied": not item["polarity"]}
+            key, value = one_line(item["key"].replace("_", " ")), best_part(one_line(item["value"]), asked, share)
+            entry = {"key": key, "value": value, "denied": not item["polarity"]}
             take("facts", entry, f"- {entry['key']}: {words['no']} {entry['value']}")
             continue
         made = {
             "turn": item.turn,
             "ago": ago(item, now, language, talk.session, talk.turn),
-            "speaker": item.speaker,
-            "text": _one_line(item.text),
-            "emotion": item.emotion,
+            "speaker": one_line(item.speaker or ""),
+            "text": said(item.text),
+            "emotion": one_line(item.emotion or ""),
         }
-        line = (
+        written = (
             f"- ({words['turn']} {made['turn']}, {made['ago']}) {made['speaker']}: {made['text']} [{made['emotion']}]"
         )
-        if take("memories", made, line):
+        if take("memories", made, written):
             used.append(item)
     block = text()
     while count(block) > budget and any(parts.values()):
@@ -192,8 +233,60 @@ def render(
         longest = next(part for part in ("facts", "memories", "recent") if parts[part])
         parts[longest].pop(0 if longest == "recent" else -1)
         block = text()
-    return Context(block, count(block) if block else 0, used, notes or [])
+    told_of = list(notes or [])
+    if cut:
+        told_of.append(f"{cut} long message{'s are' if cut > 1 else ' is'} shown in part")
+    return Context(block, count(block) if block else 0, used, told_of)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def rendered(layout: Any, **given: Any) -> str:
+    """Return what a template makes of what it is given, without blank lines around it.
+
+    Raises:
+        MemoryAssetsError: it cannot be rendered; the message says why in one sentence, and nothing of what it was given.
+    """
+    import jinja2
+
+    _rounds.asked = 0
+    try:
+        text: str = layout.render(**given)
+    except jinja2.UndefinedError as error:
+        raise MemoryAssetsError(f"context_template: {error.message}") from None
+    except OverflowError:
+        raise MemoryAssetsError(f"context_template: its loops have more than {MOST_ROUNDS} rounds") from None
+    except Exception as error:  # noqa: BLE001  (whatever a template of somebody else may raise)
+        raise MemoryAssetsError(f"context_template cannot be rendered: {type(error).__name__}") from None
+    return text.strip()
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line; every kind of line break is a space, and what is invisible is gone."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def best_part(text: str, asked: str, longest: int) -> str:
+    """Return a text of at most about ``longest`` characters: of a longer one the part with the most words of what was asked.
+
+    Cost: linear in the text.
+    """
+    if len(text) <= longest:
+        return text
+    wanted = {word for word in asked.casefold().split() if len(word) > 2}
+    words = text.split(" ")
+    ends = list(itertools.accumulate(len(word) + 1 for word in words))
+    hits = [word.casefold().strip(".,;:!?¡¿()\"'") in wanted for word in words]
+    first = score = most = 0
+    found = (0, 0)
+    for last, hit in enumerate(hits):
+        score += hit
+        while ends[last] - (ends[first - 1] if first else 0) > longest and first < last:
+            score -= hits[first]
+            first += 1
+        if score > most:
+            most, found = score, (first, last)
+    # The words that were asked for stand in the middle of what is shown.
+    opening = next((place for place in range(found[0], found[1] + 1) if hits[place]), 0)
+    middle = (ends[opening] + ends[found[1]]) // 2 if most else 0
+    start = next((end for end in [0, *ends] if end >= middle - longest // 2), 0)
+    part = text[start : start + longest].rsplit(" ", 1)[0] or text[start : start + longest]
+    return f"{'… ' if start else ''}{part}{' …' if start + len(part) < len(text) else ''}"
