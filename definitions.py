@@ -23,6 +23,7 @@ from memory_assets import (
     sensors,
     sync,
 )
+from memory_assets.failures import keep_private
 from memory_assets.partitions import weekly_partitions
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
@@ -45,6 +46,7 @@ def build_defs(
         MemoryAssetsError: settings or models cannot be used. Broken plugins do not raise here: `memory plugins` names them.
     """
     tools = tools or Tools(settings or load_settings())
+    keep_private(tools.settings.home)
     weekly = weekly_partitions(tools.settings.first_week)
     marts = analytics.build(project or Project())
     made = jobs.build(marts, weekly)

@@ -96,6 +96,7 @@ class Erasure:
         done.receipt, work = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
         done.count("unfinished", sweep_asides(self.of.settings.home))
+        done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
             done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
@@ -286,6 +287,13 @@ class Erasure:
         kept = remove_exports(self.store, home, exported)
         done.count("exports", len(exported))
         return [delete_by_hand(export.path) for export in kept]
+
+    def _from_errors(self) -> int:
+        """Remove what failures of runs said: nobody can tell whose words stand in it. Return how many."""
+        files = list((self.of.settings.home / "errors").glob("*.txt"))
+        for path in files:
+            path.unlink(missing_ok=True)
+        return len(files)
 
     def _from_analytics(self) -> int:
         """Remove the published file and its kept versions: they are made again from what is left; return how many."""

@@ -210,6 +210,50 @@ def register_plugins():
 """
 
 
+SPEAKING = """
+from plugins.facts_rules import RuleFacts
+from plugins.hookspecs import hookimpl
+class Speaking(RuleFacts):
+    name = "speaking"
+    def extract(self, messages):
+        try:
+            int(messages["text"][0])
+        except ValueError as error:
+            raise KeyError(f"cannot read {messages['text'].to_list()}") from error
+@hookimpl
+def register_plugins():
+    return [Speaking]
+"""
+
+
+def test_what_an_error_says_goes_to_a_file_and_never_to_dagster(make_settings: Callable[..., Settings], tmp_path: Path) -> None:  # fmt: skip
+    import dagster as dg
+
+    from definitions import build_defs
+
+    good = fill(make_settings(), three_weeks())
+    assert good.plugins_dir is not None
+    (good.plugins_dir / "speaking.py").write_text(SPEAKING, encoding="utf-8")
+    bad = make_settings(plugins={"embedder": {"use": "hashing"}, "facts": {"use": "speaking"}})
+    home = tmp_path / "dagster"
+    home.mkdir()
+    with dg.DagsterInstance.from_ref(dg.DagsterInstance.local_temp(str(home)).get_ref()) as instance:
+        job = build_defs(bad).resolve_job_def("weekly_build")
+        result = job.execute_in_process(instance=instance, partition_key=WEEKS[0], raise_on_error=False)
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert error.cause.message.startswith("KeyError at speaking.py:10 in extract (its words: errors/")
+    told = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert b"KeyError" in told
+    for private in (b"moved to Bilbao", b"Bilbao", b"grandmother", b"cannot read"):
+        assert private not in told, private
+    [kept] = (bad.home / "errors").glob("*.txt")
+    assert "moved to Bilbao" in kept.read_text(encoding="utf-8")
+    assert kept.stat().st_mode & 0o077 == 0
+
+
 def test_a_failing_extractor_leaves_messages_unsynced_and_the_next_run_does_the_rest(
     make_settings: Callable[..., Settings],
 ) -> None:
