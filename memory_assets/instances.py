@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,9 @@ UNDER_WAY = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
+
+SILENT_S = 600.0
+"""Seconds without an event after which a run of the UI may be dead."""
 
 LOOK_S = 2.0
 """Seconds between two looks at what a run waits for."""
@@ -142,8 +146,14 @@ def _is_dead(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Return whether the processes of a run that the UI or the daemon started are gone; they are of this machine if its files are."""
+    """Return whether the processes of a run that the UI or the daemon started are gone.
+
+    They are of this machine if Dagster's databases are files; of a container nobody outside sees them, but that something happens.
+    """
     if "Sqlite" not in type(dagster.event_log_storage).__name__:
+        return False
+    newest = dagster.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    if not newest or time.time() - newest[0].timestamp < SILENT_S:
         return False
     seen = False
     for entry in dagster.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):

@@ -99,3 +99,31 @@ def test_a_run_killed_inside_a_pooled_step_holds_up_nobody(make_settings, monkey
         assert statuses.count(DagsterRunStatus.FAILURE) == 2
         assert set(statuses) == {DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS}
         assert dagster.event_log_storage.get_concurrency_run_ids() == set()
+
+
+def test_a_run_of_the_ui_is_dead_when_its_process_is_gone_and_it_is_silent(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    import dagster as dg
+    from dagster._core.events import EngineEventData
+
+    from memory_assets import instances
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    settings = make_settings()
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+    (settings.home / "dagster").mkdir(parents=True)
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    with instance(settings) as dagster:
+        runs = {}
+        for name, pid in (("dead", gone.pid), ("alive", os.getpid())):
+            run = runs[name] = dagster.create_run_for_job(nothing, status=DagsterRunStatus.STARTED)
+            data = EngineEventData({"pid": dg.MetadataValue.text(str(pid))})
+            dagster.report_engine_event("executing", run, data)
+        assert instances.end_dead_runs(dagster) == 0  # something has just happened in both
+        monkeypatch.setattr(instances, "SILENT_S", 0.0)
+        assert instances.end_dead_runs(dagster) == 1
+        statuses = {name: dagster.get_run_by_id(run.run_id).status for name, run in runs.items()}
+        assert statuses == {"dead": DagsterRunStatus.FAILURE, "alive": DagsterRunStatus.STARTED}
