@@ -49,6 +49,8 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     Config: ClassVar[type[PluginConfig]] = PluginConfig
+    code: ClassVar[str] = ""
+    """Hash of the file of a one-file plugin: nobody raises the version of a script that is being written."""
     prompt: ClassVar[str] = ""
     """What it asks a language model; another prompt is another fingerprint."""
 
@@ -72,6 +74,7 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
         digest = blake2b(digest_size=4)
         digest.update(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode())
         digest.update(self.prompt.encode())
+        digest.update(self.code.encode())
         for path in self.files():
             with path.open("rb") as handle:
                 while chunk := handle.read(1 << 20):

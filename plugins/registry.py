@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,10 @@ class PluginRegistry:
             except Exception as error:  # noqa: BLE001 - as above
                 self._infos.append(PluginInfo("?", path.stem, "?", path.name, f"broken: {_what(error)}"))
                 continue
+            code = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+            for own in vars(module).values():
+                if isinstance(own, type) and issubclass(own, Plugin) and own.__module__ == module.__name__:
+                    own.code = code
             self._take(module, path.name)
 
     def _take(self, module: Any, package: str) -> None:

@@ -102,6 +102,17 @@ def test_a_new_setting_of_one_plugin_touches_what_is_made_by_it_and_nothing_else
     assert {row["scored_by"].split("/")[0] for row in read(other, "scored_interactions")} == {"heuristic"}
 
 
+def test_a_one_file_plugin_that_was_edited_is_noticed(filled: Settings, make_settings: Make) -> None:
+    """Given a script that is being written: its version stays 1, and what it computes is another thing."""
+    settings = changed(make_settings)
+    assert settings.plugins_dir is not None
+    script = settings.plugins_dir / "hashing.py"
+    script.write_text(script.read_text(encoding="utf-8").replace("+= 1", "+= 2"), encoding="utf-8")
+    stale = out_of_date(Tools(settings))
+    assert {"message_embeddings", "fact_embeddings", "episode_embeddings"} <= set(stale)
+    assert "scored_interactions" not in stale
+
+
 def read(settings: Settings, asset: str) -> list[dict]:
     """Return the rows of all partitions of an asset."""
     from memory_assets.tables import LAKE_RECORDS
