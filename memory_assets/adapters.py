@@ -23,7 +23,6 @@ from memory_assets.tools import Tools
 from plugins.training import TrainJob
 from records.errors import TrainingError
 from records.ids import content_id
-from resources.training_files import MANIFEST, note_training
 
 POOL = "training"
 CODE = "2"
@@ -116,6 +115,8 @@ def newest_dataset(tools: Tools, slot: Slot) -> dict[str, Any]:
 
 def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) -> dg.MaterializeResult:
     """Train an adapter, or find that this one was trained already; register it and report its losses."""
+    from resources.training_files import MANIFEST, note_training
+
     trainer, settings = tools.plugin("trainer"), tools.settings
     dataset = newest_dataset(tools, slot)
     asset = LAYERS[slot.layer].dataset

@@ -1,4 +1,4 @@
-"""The plugins that come with the project, registered as any other."""
+"""The plugins that come with the project, registered as any other; its sources are in `plugins.builtin_sources`."""
 
 from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
 from plugins.consolidator import SimilarConsolidator
@@ -15,29 +15,6 @@ from plugins.gate import GateEvaluator
 from plugins.hookspecs import hookimpl
 from plugins.minilm import MiniLMTokens, NoTokens
 from plugins.scorer import HeuristicScorer, LearnedScorer
-from plugins.sources.assistants.character_ai import CharacterAI
-from plugins.sources.assistants.chatgpt import ChatGPT
-from plugins.sources.assistants.claude import Claude
-from plugins.sources.assistants.risuai import RisuAI
-from plugins.sources.assistants.sillytavern import SillyTavern
-from plugins.sources.conversations.conversations import ChatML, ShareGPT
-from plugins.sources.mail.mail import Mail
-from plugins.sources.memory_systems.hindsight import Hindsight
-from plugins.sources.memory_systems.letta import Letta
-from plugins.sources.memory_systems.luminora import Luminora
-from plugins.sources.memory_systems.mem0 import Mem0
-from plugins.sources.memory_systems.zep import Zep
-from plugins.sources.messengers.discord import Discord
-from plugins.sources.messengers.meta import Meta
-from plugins.sources.messengers.slack import Slack
-from plugins.sources.messengers.telegram import Telegram
-from plugins.sources.phones.imessage import IMessage
-from plugins.sources.phones.signal_app import Signal
-from plugins.sources.research import LoCoMo, MemoryBank
-from plugins.sources.tables.database import Database
-from plugins.sources.tables.parquet import Parquet
-from plugins.sources.tables.tabular import Csv, JsonLines
-from plugins.sources.whatsapp.whatsapp import WhatsApp
 from plugins.topics import LexiconTopics
 from plugins.trainer_peft import PeftTrainer
 from plugins.trainer_unsloth import UnslothTrainer
@@ -45,34 +22,8 @@ from plugins.trainer_unsloth import UnslothTrainer
 
 @hookimpl
 def register_plugins() -> list[type[Plugin]]:
-    """Return every built-in plugin class."""
+    """Return every built-in plugin class that is no source."""
     return [
-        JsonLines,
-        Csv,
-        Parquet,
-        ChatML,
-        ShareGPT,
-        WhatsApp,
-        Discord,
-        Telegram,
-        Meta,
-        Slack,
-        IMessage,
-        Signal,
-        Mail,
-        ChatGPT,
-        Claude,
-        CharacterAI,
-        SillyTavern,
-        RisuAI,
-        LoCoMo,
-        MemoryBank,
-        Mem0,
-        Zep,
-        Hindsight,
-        Letta,
-        Luminora,
-        Database,
         LearnedScorer,
         HeuristicScorer,
         LexiconEmotion,

@@ -60,7 +60,7 @@ class PluginRegistry:
             if kind not in KINDS:
                 raise PluginError(f"plugins.{kind}: no such kind of plugin; kinds are {', '.join(sorted(KINDS))}")
         self._infos: list[PluginInfo] = []
-        self._built_in_loaded = False
+        self._built_in_loaded = self._sources_loaded = False
         self._load_entry_points(allow)
         self._load_folder(plugins_dir, allow)
 
@@ -69,11 +69,20 @@ class PluginRegistry:
     @property
     def infos(self) -> list[PluginInfo]:
         """Return what is known of every plugin. Built-in ones load when first asked for: the code location never does."""
+        return self._known(sources=True)
+
+    def _known(self, *, sources: bool) -> list[PluginInfo]:
+        """Return what is known of plugins; the built-in sources, a fifth of a second to import, only where they are asked for."""
         if not self._built_in_loaded:
             self._built_in_loaded = True
             from plugins import builtin
 
             self._take(builtin, BUILT_IN)
+        if sources and not self._sources_loaded:
+            self._sources_loaded = True
+            from plugins import builtin_sources
+
+            self._take(builtin_sources, BUILT_IN, "sources")
         return self._infos
 
     def _load_entry_points(self, allow: Sequence[str] | None) -> None:
@@ -111,10 +120,10 @@ class PluginRegistry:
                     own.code = code
             self._take(module, path.name)
 
-    def _take(self, module: Any, package: str) -> None:
-        """Register a module and list its plugins; what it says must hold, or it is broken."""
+    def _take(self, module: Any, package: str, part: str = "") -> None:
+        """Register a module (a ``part`` of its package) and list its plugins; what it says must hold, or it is broken."""
         try:
-            self.manager.register(module, name=package)
+            self.manager.register(module, name=f"{package} {part}".strip())
             hook = getattr(module, "register_plugins", None)
             classes = hook() if hook else []
             for cls in classes:
@@ -158,7 +167,8 @@ class PluginRegistry:
         return self.choices[kind][0] if kind in self.choices else DEFAULTS.get(kind)
 
     def _named(self, kind: str, name: str) -> list[PluginInfo]:
-        return [info for info in self.infos if info.cls is not None and (info.kind, info.name) == (kind, name)]
+        known = self._known(sources=kind == "source")
+        return [info for info in known if info.cls is not None and (info.kind, info.name) == (kind, name)]
 
     def get(self, kind: str, name: str) -> type[Plugin]:
         """Return the class of a plugin.
