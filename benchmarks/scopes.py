@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -108,10 +109,10 @@ class Trial:
             self.say(line)
         for line in self._group():
             self.say(line)
-        self.settings.personas_dir.mkdir(parents=True, exist_ok=True)  # type: ignore[union-attr]
+        self.settings.personas_dir.mkdir(parents=True, exist_ok=True)
         for agent in self.random.sample(sorted(self.ledger.agents), min(12, len(self.ledger.agents))):
             level = self.teller.token()
-            path = self.settings.personas_dir / f"{file_name(agent)}.json"  # type: ignore[operator]
+            path = self.settings.personas_dir / f"{file_name(agent)}.json"
             path.write_text(json.dumps({"name": "x", "traits": {}, "levels": [{"name": level, "from": -100}]}))
             self.ledger.levels[agent] = level
 
@@ -558,9 +559,9 @@ def run(
     """Fill an installation, ask it at random, and return what was found."""
     start = time.perf_counter()
     trial = Trial(folder, seed, agents=agents)
-    steps: list[Callable[[], None]] = [lambda number=number: trial.tried(number) for number in range(tries)]  # type: ignore[misc]
+    steps: list[Callable[[], None]] = [partial(trial.tried, number) for number in range(tries)]
     for number in range(forgotten, 0, -1):
-        steps.insert(tries * number // (forgotten + 1), lambda number=number: trial.forgets(number - 1))  # type: ignore[misc]
+        steps.insert(tries * number // (forgotten + 1), partial(trial.forgets, number - 1))
     steps.insert(len(steps) // 2, trial.made_again)
     steps.append(trial.made_again)
     steps.append(lambda: trial.datasets(["a|b", "a/b", "..", ".hidden", "a\nb", "...", "x" * 300]))

@@ -51,6 +51,11 @@ def person(memory: Any, name: str | None, as_written: bool) -> str | None:
     return name
 
 
+def many(count: int, what: str) -> str:
+    """Return ``"1 message"`` or ``"3 messages"``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def client() -> Any:
     """Return the client of the installation that settings name."""
     from serving.client import MemoryClient

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from commands.base import Json, app, bar, client, err, out, say
+from commands.base import Json, app, bar, client, err, many, out, say
 from records.errors import AgentNeeded, SettingsError
 from records.weeks import week_of
 
@@ -116,7 +116,7 @@ def _run(memory: Any, path: str, options: Any, name: str | None, dry_run: bool, 
 def _say_summary(summary: Any, as_json: bool) -> None:
     lines = [
         f"{summary.format}: {summary.new} new, {summary.known} known already, {summary.rejected} rejected, "
-        f"in {_many(len(summary.weeks), 'week')}",
+        f"in {many(len(summary.weeks), 'week')}",
         *_refused(summary),
     ]
     if summary.erased:
@@ -151,8 +151,8 @@ def _say_preview(shown: Any, as_json: bool) -> None:
         False,
         "\n".join(
             [
-                f"{summary.format}: {_many(summary.read, 'message')} in {_many(shown.sessions, 'conversation')} and "
-                f"{_many(len(summary.weeks), 'week')} would be kept; this is a preview, nothing was.",
+                f"{summary.format}: {many(summary.read, 'message')} in {many(shown.sessions, 'conversation')} and "
+                f"{many(len(summary.weeks), 'week')} would be kept; this is a preview, nothing was.",
                 f"into the memory of {_counted(shown.agents)}",
                 f"said by {_counted(shown.speakers)}",
                 *([f"not taken: {summary.rejected}"] if summary.rejected else []),
@@ -176,7 +176,3 @@ def _counted(counts: dict[str, int], most: int = 12) -> str:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(ranked) - most} more" if len(ranked) > most else ""
     return ", ".join(f"{name}: {count}" for name, count in ranked[:most]) + more or "nobody"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

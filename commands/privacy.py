@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.base import AsWritten, Json, World, app, bar, client, err, person, say
+from commands.base import AsWritten, Json, World, app, bar, client, err, many, person, say
 from records.errors import MemoryAssetsError
 
 Whose = Annotated[
@@ -88,12 +88,8 @@ def what_goes(memory: Any, kind: str, value: str, *, as_written: bool) -> str:
         raise MemoryAssetsError(
             f"there is no such {what}: nothing was forgotten (--as-written keeps out whatever comes under this id, for ever)"
         )
-    told = f"{_many(messages, 'message')} in {_many(conversations, 'conversation')}"
-    return f"{told} and the weights of {_many(adapters, 'adapter')}" if adapters else told
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    told = f"{many(messages, 'message')} in {many(conversations, 'conversation')}"
+    return f"{told} and the weights of {many(adapters, 'adapter')}" if adapters else told
 
 
 @app.command("opt-out")

@@ -147,9 +147,8 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
         manifest = settings.home / dataset["path"] / MANIFEST
         if manifest.exists():
             tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
-        if (
-            not manifest.exists()
-        ):  # an erasure removes datasets first, and then looks which adapters were trained on them
+        # An erasure removes datasets first, and then looks which adapters were trained on them.
+        if not manifest.exists():
             tools.adapter_book.quarantine(tools.store.rows("adapters", adapter_id=adapter_id), erase=True)
             shutil.rmtree(settings.home / path, ignore_errors=True)
             raise TrainingError("what it was trained on was erased meanwhile: make the dataset again")

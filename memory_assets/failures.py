@@ -16,8 +16,7 @@ from dagster import DagsterError
 from dagster_shared.error import SerializableErrorInfo
 
 from records.errors import MemoryAssetsError
-
-FOLDER = "errors"
+from resources.files import ERRORS
 
 _homes: list[Path] = []
 """The installation whose errors are kept; of several in one process, the one that was opened last."""
@@ -70,11 +69,11 @@ def _kept(raised: traceback.TracebackException) -> str:
     """Write the whole text of an error down; return how Dagster is told where, nothing if it cannot be written."""
     if not _homes:
         return ""
-    folder = _homes[0] / FOLDER
+    folder = _homes[0] / ERRORS
     path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.txt"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         path.write_text("".join(raised.format()), encoding="utf-8", errors="replace")
-        return f" (its words: {FOLDER}/{path.name} in the installation)"
+        return f" (its words: {ERRORS}/{path.name} in the installation)"
     return ""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+ERRORS = "errors"
+"""Folder of an installation for what failures of runs said."""
+
 ASIDE = ".aside"
 """End of the name of what is being written; before it stands who writes it."""
 

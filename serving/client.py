@@ -361,10 +361,6 @@ class MemoryClient(Capturing):
             raise MemoryAssetsError("a user is forgotten by every agent: name an agent with a session only")
         return "conversation", conversation(self.agent_id(agent, world), value)
 
-    def unfinished_erasures(self) -> list[tuple[str, str]]:
-        """Return kind and subject of the erasures that were begun and not finished."""
-        return self.receipt_book.unfinished()
-
     def receipts(self) -> list[dict[str, Any]]:
         """Return the receipts of all erasures, the newest first; ``valid`` says whether the signature fits."""
         return self.receipt_book.all()

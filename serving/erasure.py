@@ -21,7 +21,7 @@ from records.interactions import AnonymizedInteractions, RawInteractions, Scored
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
-from resources.files import sweep_asides
+from resources.files import ERRORS, sweep_asides
 from resources.scrub import empty_journal, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
@@ -290,7 +290,7 @@ class Erasure:
 
     def _from_errors(self) -> int:
         """Remove what failures of runs said: nobody can tell whose words stand in it. Return how many."""
-        files = list((self.of.settings.home / "errors").glob("*.txt"))
+        files = list((self.of.settings.home / ERRORS).glob("*.txt"))
         for path in files:
             path.unlink(missing_ok=True)
         return len(files)

@@ -1,6 +1,9 @@
 """Fixtures: installations in temporary folders, both databases, and a fast real embedder for tests that are not about meaning."""
 
 import os
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -200,6 +203,21 @@ def lance_rows(settings: Settings, kind: str = "message_embeddings") -> pl.DataF
     assert lance is not None
     frame = pl.DataFrame(lance.search().limit(None).to_arrow())
     return frame.sort(frame.columns[0])
+
+
+def killed_run(code: str, *arguments: str) -> None:
+    """Run some code in a process of its own that kills itself, away from the installation of who runs the tests."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MEMORY_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+        env={**environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
 def weekly_run(settings: Settings, first: str, last: str | None = None, *, analytics: bool = False) -> Any:

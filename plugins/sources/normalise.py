@@ -71,32 +71,8 @@ SPEAKERS_HELD = 4_096
 SESSIONS_HELD = 100_000
 """Sessions whose last message is remembered while a source is read."""
 
-FIELDS = (
-    "message_id",
-    "session_id",
-    "agent_id",
-    "world_id",
-    "user_id",
-    "speaker_id",
-    "role",
-    "text",
-    "emotion",
-    "importance",
-    "turn",
-    "follows",
-    "location",
-    "participants",
-    "model_version",
-    "metadata",
-    "occurred_at",
-    "edited_at",
-    "week",
-    "source",
-    "source_ref",
-)
-"""Columns of a message in the order in which `Normaliser` makes it."""
-
 MESSAGE = Messages.polars_schema()
+"""Columns of a message, in the order in which `Normaliser` makes one."""
 
 LastKnown = Callable[[str, str, datetime], tuple[str, datetime] | None]
 
@@ -215,7 +191,7 @@ class Normaliser:
         }
 
     def _one(self, row: dict[str, Any]) -> tuple[Who, str, datetime, tuple[Any, ...]]:
-        """Return who speaks, in which session and when, and the message as `FIELDS`.
+        """Return who speaks, in which session and when, and the message, its columns in the order of `MESSAGE`.
 
         Raises:
             ValueError: the row cannot be taken.
@@ -404,11 +380,11 @@ def _line(row: dict[str, Any]) -> int:
 
 
 def _messages(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    """Return the messages (`FIELDS`) as a frame: column by column in a fifth of the time that rows take."""
+    """Return the messages as a frame: column by column in a fifth of the time that rows take."""
     if not rows:
         return Messages.create_empty()
-    columns = zip(FIELDS, zip(*rows, strict=True), strict=True)
-    return pl.DataFrame([pl.Series(name, values, dtype=MESSAGE[name]) for name, values in columns])
+    columns = zip(MESSAGE.items(), zip(*rows, strict=True), strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype=dtype) for (name, dtype), values in columns])
 
 
 def _frame(rows: list[dict[str, Any]], record: Any) -> pl.DataFrame:

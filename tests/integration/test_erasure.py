@@ -1,12 +1,9 @@
 """Forgetting: nothing is left anywhere, nothing of others is lost, a killed erasure is finished, the receipt is signed."""
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
 from datetime import timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -26,7 +23,7 @@ from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import needles_of, search, without_shared
 from serving.receipts import Receipts
-from tests.conftest import MONDAY, lance_rows, message_rows, weekly_run, write_rows
+from tests.conftest import MONDAY, killed_run, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.test_pipeline import fill, same
 
 WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20")
@@ -228,15 +225,7 @@ def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> N
     settings = installed(make_settings())
     needles = Erasure(Tools(settings)).needles("user", "user-zoe")
     Tools(settings).store.close()
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED, step, str(settings.home), str(settings.plugins_dir)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-        env={**os.environ, "MEMORY_HOME": str(settings.home)},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    killed_run(KILLED, step, str(settings.home), str(settings.plugins_dir))
     tools = Tools(settings)
     with pytest.raises(StoreError, match="erased"):
         MemoryClient(settings).remember("me again", agent="lumi", user="user-zoe")
@@ -277,14 +266,7 @@ def test_one_killed_after_it_erased_makes_again_what_is_missing_and_looks_for_le
     monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
     (settings.home / "dagster").mkdir(exist_ok=True)
     Tools(settings).store.close()
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED_LATER, moment, str(settings.home), str(settings.plugins_dir)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    killed_run(KILLED_LATER, moment, str(settings.home), str(settings.plugins_dir))
     if way == "resume":
         [finished] = resume(settings, lambda *_: None)
         assert resume(settings, lambda *_: None) == []

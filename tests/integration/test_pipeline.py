@@ -1,9 +1,5 @@
 """The pipeline: whatever the order, the pieces, the kills, the bytes are the same, and nothing private is told to Dagster."""
 
-import os
-import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +14,16 @@ from hypothesis import strategies as st
 from memory_assets.jobs import MEMORY
 from memory_assets.tools import Tools
 from resources.settings import Settings
-from tests.conftest import MONDAY, fast_settings, lake_bytes, lance_rows, message_rows, weekly_run, write_rows
+from tests.conftest import (
+    MONDAY,
+    fast_settings,
+    killed_run,
+    lake_bytes,
+    lance_rows,
+    message_rows,
+    weekly_run,
+    write_rows,
+)
 
 WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20")
 
@@ -78,7 +83,7 @@ def test_every_table_is_made_and_everything_is_synced(settings: Settings) -> Non
         ).fetchone() == (0, 0, 0)
 
 
-@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_weeks_and_imports_in_any_order_and_pieces_are_the_same_bytes(
     make_settings: Callable[..., Settings], data: st.DataObject
@@ -182,15 +187,7 @@ def test_a_run_killed_around_a_write_and_run_again_is_as_if_undisturbed(
     killed = fill(make_settings("killed"), three_weeks())
     Tools(killed).store.close()
     for moment in ("before", "after"):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", KILLED_RUN, step, moment, str(killed.home), str(killed.plugins_dir)],
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            check=False,
-            env={**os.environ, "MEMORY_HOME": str(killed.home)},
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+        killed_run(KILLED_RUN, step, moment, str(killed.home), str(killed.plugins_dir))
     assert weekly_run(killed, WEEKS[0], WEEKS[-1]).success
     same(undisturbed, killed)
     assert Tools(killed).sync.unsynced() == 0

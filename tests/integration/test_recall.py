@@ -86,12 +86,9 @@ def test_a_fresh_message_is_found_within_a_tenth_of_a_second_and_once_after_the_
         session="sage-ana",
         occurred_at=START + timedelta(hours=1),
     )
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        found = memory.recall("who sings opera?", agent="sage", user="ana", kinds=("message",))
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.1
+    start = time.perf_counter()
+    found = memory.recall("who sings opera?", agent="sage", user="ana", kinds=("message",))
+    assert time.perf_counter() - start < 0.1
     assert found.memories[0].id == said
     assert weekly_run(memory.settings, WEEK, WEEK).success
     again = memory.recall("who sings opera?", agent="sage", user="ana", kinds=("message",))
@@ -251,12 +248,13 @@ def test_recalls_are_counted_behind_and_let_a_memory_stay(memory: MemoryClient) 
 def test_the_read_path_opens_within_300_ms_without_torch(memory: MemoryClient, tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
+        "start = time.perf_counter()\n"
         "from serving.client import MemoryClient\n"
-        "loaded = time.process_time()\n"  # other tests share the cores
+        "loaded = time.perf_counter()\n"
         "from resources.settings import load_settings\n"
         f"client = MemoryClient(load_settings(home={str(memory.settings.home)!r}))\n"
         "client.recaller\n"
-        "print(time.process_time() - loaded, *(name in sys.modules for name in ('torch', 'dagster', 'alembic')))\n"
+        "print(time.perf_counter() - loaded, *(name in sys.modules for name in ('torch', 'dagster', 'alembic')))\n"
     )
     best = min(
         float(

@@ -311,15 +311,12 @@ def test_layers_two_and_three_lie_upon_layer_one(make_settings, tiny_base: Path,
     first = tools.store.rows("adapters")[0]
     week = dg.MultiPartitionKey({"persona": "lumi", "week": WEEKS[0]})
     assert run_job(settings, "train_episodic", week).success
-    above = ["episodic"]
-    if upon == "continued":
-        above.append("skill")
-        cooking = dg.MultiPartitionKey({"persona": "lumi", "skill": "weather"})
-        assert not run_job(settings, "train_skill", cooking).success  # nothing says what it is
-        chosen = {"ops": {"skill_dataset": {"config": {"words": ["rain", "lluvia", "think"]}}}}
-        assert run_job(settings, "train_skill", cooking, config=chosen).success
+    cooking = dg.MultiPartitionKey({"persona": "lumi", "skill": "weather"})
+    assert not run_job(settings, "train_skill", cooking).success  # nothing says what it is
+    chosen = {"ops": {"skill_dataset": {"config": {"words": ["rain", "lluvia", "think"]}}}}
+    assert run_job(settings, "train_skill", cooking, config=chosen).success
     layers = {row["layer"]: row for row in tools.store.rows("adapters")}
-    for name in above:
+    for name in ("episodic", "skill"):
         row = layers[name]
         config, metrics = json.loads(row["config"]), json.loads(row["metrics"])
         assert config["start_from"] == (first["adapter_id"] if upon == "continued" else None)
@@ -330,11 +327,10 @@ def test_layers_two_and_three_lie_upon_layer_one(make_settings, tiny_base: Path,
         lineage = json.loads(row["lineage"])
         assert lineage["trainer"].startswith("peft/")
         assert len(lineage["manifest"]) == 32
+    assert layers["skill"]["skill"] == "weather"
     served = {row["layer"] for row in tools.adapter_book.served("lumi")}
-    assert served == {"personality", *above}
-    if "skill" in above:
-        assert layers["skill"]["skill"] == "weather"
-    behind = MemoryClient(settings).trace_adapter(layers[above[-1]]["adapter_id"])
+    assert served == {"personality", "episodic", "skill"}
+    behind = MemoryClient(settings).trace_adapter(layers["skill"]["adapter_id"])
     assert first["dataset_id"] in behind.datasets
     # Whoever opts out is neither trained on nor replayed, even where nobody told the registry.
     tools.store.set_opt_out(speaker_id="user-1")

@@ -1,5 +1,6 @@
 """What the data exports of assistants have in common: files of conversations, in one, in numbered parts, or in an unpacked archive."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,19 +55,19 @@ class ConversationsExport(Source):
                 note, batch.done = None, (number + batch.done) / len(files)
                 yield batch
 
+    @abstractmethod
     def conversations(self, file: Path, options: SourceOptions) -> list[Any]:
         """Return the conversations of a file.
 
         Raises:
             SourceError: it holds none.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def conversation(
         self, talk: dict[str, Any], line: int, file: str, options: SourceOptions
     ) -> Iterator[dict[str, Any]]:
         """Yield rows, without who the agent is, and rejects of a conversation."""
-        raise NotImplementedError
 
     def left_out(self, folder: Path) -> str | None:
         """Return a note on what lies beside the conversations and is not read."""
