@@ -74,7 +74,7 @@ def build_defs(
         jobs=list(made.values()),
         schedules=schedules.build(made),
         sensors=sensors.build(made),
-        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS, tools.stamps)},
+        resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS, tools.stamps, tools.fence)},
     )
     return with_contributions(own, tools)
 

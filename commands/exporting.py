@@ -49,6 +49,7 @@ def export(
         only = pl.col("week") == parse_week(week).isoformat()
         chosen = only if chosen is None else chosen & only
     exporter = tools.registry.create("exporter", name=format)
+    tools.fence.reading(("export",))
     persona = client().agent_id(agent)
     anonymized = tools.lake.read("anonymized_interactions", AnonymizedInteractions)
     _, samples, _ = learnable(tools, anonymized, persona, chosen, min_quality)
@@ -63,7 +64,8 @@ def export(
     if len(lines) < part.height:
         part = part.drop_nulls("rejected")
     what = {"agent_id": persona, "layer": layer, "week": week, "skill": skill, "format": format}
-    export_id = write_export(tools.settings.home, tools.store, target, lines, part, **what)
+    with tools.fence.committing():
+        export_id = write_export(tools.settings.home, tools.store, target, lines, part, **what)
     say(
         {"samples": len(lines), "path": str(target), "format": format, "export": export_id},
         as_json,

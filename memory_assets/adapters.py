@@ -118,6 +118,7 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
     from resources.training_files import MANIFEST, note_training
 
     trainer, settings = tools.plugin("trainer"), tools.settings
+    tools.fence.done()  # only an erasure of what it is trained on voids a training, however long it takes
     dataset = newest_dataset(tools, slot)
     asset = LAYERS[slot.layer].dataset
     verify(tools, tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect())
@@ -145,13 +146,11 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
             settings, job, lambda row: context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
         )
         manifest = settings.home / dataset["path"] / MANIFEST
-        if manifest.exists():
+        with tools.fence.committing():
+            if not manifest.exists():
+                shutil.rmtree(settings.home / path, ignore_errors=True)
+                raise TrainingError("what it was trained on was erased meanwhile: make the dataset again")
             tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
-        # An erasure removes datasets first, and then looks which adapters were trained on them.
-        if not manifest.exists():
-            tools.adapter_book.quarantine(tools.store.rows("adapters", adapter_id=adapter_id), erase=True)
-            shutil.rmtree(settings.home / path, ignore_errors=True)
-            raise TrainingError("what it was trained on was erased meanwhile: make the dataset again")
     if slot.layer == "personality":
         tools.receipt_book.fulfil(persona=slot.persona)
     return dg.MaterializeResult(

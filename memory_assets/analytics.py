@@ -11,6 +11,7 @@ import polars as pl
 
 from dbt_like_sql.build import Built, LakeTable, attach_lake, build_model, described, order_of, run_test
 from dbt_like_sql.project import SOURCE_SCHEMA, Model, Project
+from memory_assets.fencing import fenced
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 
@@ -42,11 +43,18 @@ def build(project: Project) -> dg.AssetsDefinition:
     @dg.multi_asset(name="analytics", specs=specs, check_specs=checks, can_subset=True)
     def analytics(context: dg.AssetExecutionContext, tools: dg.ResourceParam[Tools]) -> Iterator[Any]:
         """Builds the selected models aside and publishes the file when every test passed."""
+        with fenced(context, tools):
+            yield from build_and_publish(context, tools)
+
+    def build_and_publish(context: dg.AssetExecutionContext, tools: Tools) -> Iterator[Any]:
         selected = {key.path[-1] for key in context.selected_asset_keys} or set(project.models)
         whole = not tools.warehouse.path.exists()
         wanted = set(project.models) if whole else project.with_parents(selected)
         failed = 0
-        with tools.warehouse.build(from_published=not whole) as (connection, publication):
+        with tools.warehouse.build(from_published=not whole, committing=tools.fence.committing) as (
+            connection,
+            publication,
+        ):
             attach_lake(connection, lake_tables(tools, project))
             schemas = {
                 f"{SOURCE_SCHEMA}.{name}": described(connection, f"{SOURCE_SCHEMA}.{name}") for name in project.sources

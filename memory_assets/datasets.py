@@ -12,6 +12,7 @@ import polars as pl
 
 from memory_assets import reports
 from memory_assets.consent import exposing, withdrawn
+from memory_assets.fencing import fenced_step
 from memory_assets.layers import LAYERS, Layer, Slot
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
@@ -31,7 +32,7 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     every = {"anonymized_interactions": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())}
 
     def made(layer: Layer, **more: Any) -> Any:
-        return dg.asset(
+        asset = dg.asset(
             name=layer.dataset,
             partitions_def=layer.partitions(weekly),
             group_name="training",
@@ -41,6 +42,7 @@ def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
             code_version="3",
             **more,
         )
+        return lambda function: asset(fenced_step(function))
 
     @made(LAYERS["personality"], ins=every)
     def personality_dataset(
@@ -105,18 +107,19 @@ def make_dataset(
 
     allowed, samples, left_out = learnable(tools, interactions, slot.persona, chosen)
     prompt = system_prompt(tools.store.rows("core_memory", agent_id=slot.persona))
-    row = write_dataset(
-        tools.settings.home,
-        tools.store,
-        samples,
-        tools.plugin("exporter"),
-        kind=slot.layer,
-        persona_id=slot.persona,
-        week=slot.week,
-        skill=slot.skill,
-        planted=planted(tools, slot.persona, prompt) if tools.settings.dataset.canaries else (),
-        card=card(tools, allowed, samples, left_out),
-    )
+    with tools.fence.committing():
+        row = write_dataset(
+            tools.settings.home,
+            tools.store,
+            samples,
+            tools.plugin("exporter"),
+            kind=slot.layer,
+            persona_id=slot.persona,
+            week=slot.week,
+            skill=slot.skill,
+            planted=planted(tools, slot.persona, prompt) if tools.settings.dataset.canaries else (),
+            card=card(tools, allowed, samples, left_out),
+        )
     context.add_output_metadata(
         {
             "dataset_id": row["dataset_id"],

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from memory_assets import reports
+from memory_assets.fencing import fenced_step
 from memory_assets.lineage import HOW
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools, by_week
@@ -32,6 +33,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         owners=["team:memory"],
         code_version=HOW["message_embeddings"].code,
     )
+    @fenced_step
     def message_embeddings(
         context: dg.AssetExecutionContext,
         raw_interactions: pl.LazyFrame,
@@ -53,6 +55,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         owners=["team:memory"],
         code_version=HOW["episode_embeddings"].code,
     )
+    @fenced_step
     def episode_embeddings(
         context: dg.AssetExecutionContext, consolidated_episodes: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> dg.MaterializeResult:
@@ -70,6 +73,7 @@ def build(weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         owners=["team:memory"],
         code_version=HOW["fact_embeddings"].code,
     )
+    @fenced_step
     def fact_embeddings(
         context: dg.AssetExecutionContext, fact_history: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> dg.MaterializeResult:

@@ -6,7 +6,7 @@ from memory_assets.running import materialize_weeks
 from memory_assets.tools import Tools
 from resources.settings import Settings
 from serving.erasure import Erasure, Forgotten
-from serving.receipts import weeks_again
+from serving.receipts import weeks_again, without_rebuilding
 
 Step = Callable[..., None]
 
@@ -29,7 +29,7 @@ def forget_everywhere(
     pending = done.pending
     if rebuild and (weeks := sorted({*done.weeks, *weeks_again(pending)})):
         materialize_weeks(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
-        pending = [entry for entry in done.pending if entry.startswith("train ")]
+        pending = without_rebuilding(done.pending)
     if done.receipt and verify:
         step(0.85, "searching for what may be left")
         erasure.verify(done, needles, pending)
@@ -49,6 +49,8 @@ def resume(settings: Settings, step: Step, *, rebuild: bool = True, verify: bool
     done = [
         forget_everywhere(settings, kind, value, step, rebuild=rebuild, verify=verify) for kind, value in sorted(begun)
     ]
+    if erasure.receipts.scrub_pending():
+        erasure.scrub()
     weeks = erasure.receipts.weeks_pending()
     if rebuild and weeks:
         materialize_weeks(settings, weeks, step)

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from memory_assets.fencing import fenced_step
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools
 from resources.versions import Stamp, content
@@ -120,7 +121,7 @@ class Stamps:
 
 def lake_asset(name: str, group: str, *, weekly: dg.PartitionsDefinition | None = None, team: str = "memory") -> Any:
     """Return the decorator of an asset of the memory that is a Parquet file per week, or one file."""
-    return dg.asset(
+    asset = dg.asset(
         name=name,
         partitions_def=weekly,
         backfill_policy=ONE_RUN if weekly is not None else None,
@@ -130,3 +131,4 @@ def lake_asset(name: str, group: str, *, weekly: dg.PartitionsDefinition | None 
         owners=[f"team:{team}"],
         code_version=HOW[name].code,
     )
+    return lambda made: asset(fenced_step(made))

@@ -91,7 +91,8 @@ def sealed(tools: Tools, anonymizer: "Anonymizer") -> Iterator[None]:
         yield
     finally:
         anonymizer.on_replaced = None
-    tools.vault.put(replaced)
+    with tools.fence.committing():
+        tools.vault.put(replaced)
 
 
 def build_checks(weekly: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from memory_assets.fencing import fenced_step
 from memory_assets.partitions import ONE_RUN
 from memory_assets.tools import Tools
 from memory_assets.vector_weeks import encoder_of
@@ -20,6 +21,7 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         code_version="1",
         deps=["fact_embeddings", "episode_embeddings", "anonymized_interactions", "message_embeddings"],
     )
+    @fenced_step
     def synced_messages(
         context: dg.AssetExecutionContext, raw_interactions: pl.LazyFrame, tools: dg.ResourceParam[Tools]
     ) -> dg.MaterializeResult:
@@ -27,6 +29,8 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
         A message that arrived while the run was under way is in no snapshot, stays unsynced, and starts the next sync.
         """
+        from serving.erasure import Erasure
+
         snapshot = raw_interactions.select("message_id", "week", "role").collect()
         done: list[str] = snapshot.filter(pl.col("role") == "system")["message_id"].to_list()
         for week in snapshot["week"].unique().sort():
@@ -35,8 +39,11 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             )
             mine = snapshot.filter((pl.col("week") == week) & (pl.col("role") != "system"))
             done += mine.filter(pl.col("message_id").is_in(embedded))["message_id"].to_list()
-        changed = tools.sync.mark(done)
-        tools.receipt_book.fulfil(weeks=context.partition_keys)
+        with tools.fence.committing():
+            changed = tools.sync.mark(done)
+            tools.receipt_book.fulfil(weeks=context.partition_keys)
+        if tools.receipt_book.scrub_pending():
+            Erasure(tools).scrub(patience_s=1.0)
         return dg.MaterializeResult(
             metadata={"snapshot": snapshot.height, "newly_synced": changed, "left_unsynced": tools.sync.unsynced()}
         )

@@ -55,17 +55,18 @@ def commit_week(
         saved[late.fingerprint] = [key for key in known_tokens if key not in held]
         embedded = max(embedded, again)
         tokens = [known_tokens[key] for key in frame["text_hash"]]
-    tools.vectors.replace_week(
-        kind,
-        record,
-        frame,
-        stacked(frame["text_hash"].to_list(), known, embedder.dim),
-        week,
-        encoder.fingerprint,
-        embedder.dim,
-        "window_text" if "window_text" in frame.columns else "text",
-        tokens,
-    )
+    with tools.fence.committing():
+        tools.vectors.replace_week(
+            kind,
+            record,
+            frame,
+            stacked(frame["text_hash"].to_list(), known, embedder.dim),
+            week,
+            encoder.fingerprint,
+            embedder.dim,
+            "window_text" if "window_text" in frame.columns else "text",
+            tokens,
+        )
     # Committed vectors are remembered by the table itself.
     for maker, keys in saved.items():
         if keys:

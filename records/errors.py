@@ -29,6 +29,10 @@ class StoreError(MemoryAssetsError):
     """The interaction store refused an operation."""
 
 
+class ErasedMeanwhile(StoreError):
+    """Something was erased between the reading and the writing; what was made of it is not written."""
+
+
 class RecordError(MemoryAssetsError):
     """A frame does not have the shape its record demands."""
 

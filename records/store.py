@@ -83,7 +83,9 @@ class CoreMemory(Record):
     category = dy.String(primary_key=True, description="identity, like, dislike, friend, …")
     key = dy.String(primary_key=True, description="Name of the entry")
     value = dy.String(description="Its value")
-    is_mutable = dy.Bool(description="False: no path can change or delete it")
+    is_mutable = dy.Bool(
+        description="False: no path can change or delete it, but the erasure of a person whom it names"
+    )
 
 
 class Feedback(Record):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 import polars as pl
 
+from records.errors import ErasedMeanwhile
 from resources.lake import WHOLE, Lake, Written
 
 if TYPE_CHECKING:
     from records.base import Record
+    from resources.fence import Fence
+
+ATTEMPTS = 20
+"""Times that a step is made again which an erasure overtook."""
 
 
 class StampBook(Protocol):
@@ -32,12 +37,20 @@ class LakeIOManager(dg.IOManager):
         lake: Where the files lie.
         records: Asset name to the record its frames must have.
         stamps: Told what is read, before it is, and what was written, after it was.
+        fence: Keeps out what was read before an erasure.
     """
 
-    def __init__(self, lake: Lake, records: Mapping[str, type[Record]], stamps: StampBook | None = None) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        records: Mapping[str, type[Record]],
+        stamps: StampBook | None = None,
+        fence: Fence | None = None,
+    ) -> None:
         self.lake = lake
         self.records = records
         self.stamps = stamps
+        self.fence = fence
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write the frame; metadata are counts, sizes and hashes."""
@@ -45,11 +58,7 @@ class LakeIOManager(dg.IOManager):
         record = self.records[asset]
         frame = record.shaped(obj.collect() if isinstance(obj, pl.LazyFrame) else obj)
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        if len(keys) == 1:
-            written = [self.lake.write(asset, keys[0], frame)]
-        else:
-            parts = {week: part for (week,), part in frame.partition_by("week", as_dict=True).items()}
-            written = [self.lake.write(asset, key, parts.get(key, frame.clear())) for key in keys]
+        written = self._commit(asset, keys, frame)
         if self.stamps is not None:
             self.stamps.wrote(
                 asset, {key or WHOLE: (part.content_hash, part.rows) for key, part in zip(keys, written, strict=True)}
@@ -65,9 +74,27 @@ class LakeIOManager(dg.IOManager):
             }
         )
 
+    def _commit(self, asset: str, keys: Sequence[str | None], frame: pl.DataFrame) -> list[Written]:
+        """Write the partitions, unless something was erased since the step began to read: then it is asked for again."""
+        parts = {keys[0]: frame}
+        if len(keys) > 1:
+            parts = {week: part for (week,), part in frame.partition_by("week", as_dict=True).items()}
+        try:
+            with self.fence.committing() if self.fence is not None else contextlib.nullcontext():
+                written = [self.lake.write(asset, key, parts.get(key, frame.clear())) for key in keys]
+        except ErasedMeanwhile as error:
+            raise dg.RetryRequested(max_retries=ATTEMPTS) from error
+        if self.fence is not None:
+            self.fence.done()
+        return written
+
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """Return one lazy frame over all partitions asked for."""
         asset = context.asset_key.path[-1]
+        if self.fence is not None:
+            with contextlib.suppress(dg.DagsterInvariantViolationError):  # see below
+                step = context.step_context
+                self.fence.reading((step.run_id, step.op.name, step.previous_attempt_count))
         if self.stamps is not None:
             with contextlib.suppress(dg.DagsterInvariantViolationError):  # a notebook reads an asset outside of any op
                 self.stamps.reading(context.op_def.name, asset)

@@ -1,7 +1,9 @@
 """What was expensive to compute, under plugin fingerprint and input hash: an interrupted run does not pay twice."""
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,17 @@ from resources.store import chunks
 
 
 class Memo:
-    """A small SQLite file of blobs; safe from several processes."""
+    """A small SQLite file of blobs; safe from several processes.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        committing: What a step of a run writes is written inside of it, see `resources.fence`.
+    """
+
+    def __init__(
+        self, path: Path, committing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> None:
         self.path = path
+        self._committing = committing
         self._ready = False
 
     def _connect(self) -> sqlite3.Connection:
@@ -64,17 +73,18 @@ class Memo:
             connection.close()
 
     def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
-        """Keep values, in one transaction."""
-        connection = self._connect()
-        try:
+        """Keep values, in one transaction.
+
+        Raises:
+            ErasedMeanwhile: what they were made of may have been erased.
+        """
+        with self._committing(), contextlib.closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "INSERT OR REPLACE INTO memo VALUES (?, ?, ?)",
                 [(fingerprint, key, value) for key, value in values.items()],
             )
             connection.execute("COMMIT")
-        finally:
-            connection.close()
 
     def drop(self, fingerprint: str, inputs: Sequence[str]) -> None:
         """Forget values that now stand elsewhere."""

@@ -1,5 +1,6 @@
 """Making databases give up the bytes of deleted rows."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -7,40 +8,79 @@ import sqlalchemy as sa
 
 from resources.store import InteractionStore
 
+PATIENCE_S = 20.0
+"""Seconds that a transaction which still sees the old state is waited for."""
 
-def scrub_store(store: InteractionStore) -> None:
-    """Let no page of the store hold what was deleted.
+BLOCKED_S = 2.0
+"""Seconds that others wait behind PostgreSQL's lock of a table, before it is tried again."""
 
-    SQLite's file is written anew and its journal emptied. PostgreSQL frees the rows for reuse; its own write-ahead log and backups
-    are kept as long as its administrator says.
+
+def scrub_store(store: InteractionStore, patience_s: float = PATIENCE_S) -> bool:
+    """Let no page of the store hold what was deleted; return whether none does.
+
+    SQLite's file is written anew and its journal emptied; PostgreSQL's tables and indexes are written anew, and what its planner
+    remembered of their values. Neither can be done as long as another transaction sees the state before; then what is left is
+    done the next time. PostgreSQL's own write-ahead log and backups are kept as long as its administrator says.
     """
     if store.is_sqlite:
         store.engine.dispose()
-        _scrub(Path(str(store.url.database)))
-        return
+        return _scrub(Path(str(store.url.database)), patience_s)
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for table in store.meta.tables.values():
-            connection.execute(sa.text(f'VACUUM "{table.name}"'))
-
-
-def empty_journal(store: InteractionStore) -> None:
-    """Let SQLite's journal hold nothing of what was written before."""
-    if store.is_sqlite:
-        store.engine.dispose()
-        _scrub(Path(str(store.url.database)), vacuum=False)
+        return _unseen(connection, patience_s) and _written_anew(connection, store, patience_s)
 
 
 def scrub_file(path: Path) -> None:
     """Let no page of a SQLite file hold what was deleted; a file that is not there has none."""
     if path.exists():
-        _scrub(path)
+        _scrub(path, PATIENCE_S)
 
 
-def _scrub(path: Path, *, vacuum: bool = True) -> None:
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+def _scrub(path: Path, patience_s: float) -> bool:
+    connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
     try:
-        if vacuum:
-            connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) and "busy" not in str(error):
+            raise
+        return False
     finally:
         connection.close()
+    return not busy
+
+
+def _unseen(connection: sa.Connection, patience_s: float) -> bool:
+    """Wait until no transaction sees what was deleted before now; return whether none does."""
+    now = connection.execute(sa.text("SELECT pg_current_xact_id()::xid::text")).scalar_one()
+    seen = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_xmin IS NOT NULL AND age(backend_xmin) > age(CAST(:now AS xid))"
+    )
+    for _ in range(max(1, int(patience_s / 0.2))):
+        if not connection.execute(seen, {"now": now}).scalar_one():
+            return True
+        connection.execute(sa.text("SELECT pg_sleep(0.2)"))
+    return False
+
+
+def _written_anew(connection: sa.Connection, store: InteractionStore, patience_s: float) -> bool:
+    connection.execute(sa.text(f"SET lock_timeout = '{int(BLOCKED_S * 1000)}ms'"))
+    waits = max(1, int(patience_s / BLOCKED_S))
+    left = [table.name for table in store.meta.tables.values()]
+    try:
+        while left:
+            try:
+                connection.execute(sa.text(f'VACUUM (FULL, ANALYZE) "{left[-1]}"'))
+                left.pop()
+            except sa.exc.OperationalError as error:
+                if "lock timeout" not in str(error.orig):
+                    raise
+                waits -= 1
+                if waits <= 0:
+                    return False
+        # The planner's samples of values; only who owns the database may.
+        with contextlib.suppress(sa.exc.DBAPIError):
+            connection.execute(sa.text("VACUUM FULL pg_catalog.pg_statistic"))
+    finally:
+        connection.execute(sa.text("RESET lock_timeout"))
+    return True

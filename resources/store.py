@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from records.errors import StoreError
+from records.errors import ErasedMeanwhile, StoreError
 from records.ids import content_id
 from records.store import Messages, Sessions, SpeakerNames, Speakers
+from resources.fence import generation
 from resources.merging import merged, message_added
 from resources.tables import VERSION_TABLE, store_metadata
 
@@ -140,17 +141,29 @@ class InteractionStore:
         sessions: pl.DataFrame,
         speakers: pl.DataFrame,
         names: pl.DataFrame | None = None,
+        feedback: Sequence[dict[str, Any]] = (),
+        *,
+        since: int | None = None,
     ) -> int:
         """Add what is not known yet, in one transaction; return the number of new messages.
 
         The frames have the shapes of the records Messages (in the order of their source), Sessions, Speakers and SpeakerNames.
         Knowing a message twice changes nothing, but for what it follows, and for a text that was edited later: then its week is
         to be made again. Everything is merged by rules that do not depend on the order of imports.
+
+        Args:
+            feedback: Rows of the record Feedback.
+            since: Generation (see `resources.fence`) at which nobody of these was erased.
+
+        Raises:
+            ErasedMeanwhile: it is another one by now; nothing was written.
         """
         first = messages.unique("message_id", keep="first", maintain_order=True)
         messages = first.select("message_id").join(Messages.shaped(first), on="message_id", maintain_order="left")
         now = datetime.now(UTC)
         with self.writer.begin() as connection:
+            if since is not None and generation(self, connection) != since:
+                raise ErasedMeanwhile("something was erased meanwhile")
             self._merge(connection, "speakers", Speakers.shaped(speakers).to_dicts())
             self._merge(connection, "sessions", Sessions.shaped(sessions).to_dicts())
             if names is not None:
@@ -160,6 +173,9 @@ class InteractionStore:
             self._insert_frame(
                 connection, message_added(self._insert(table)), messages.with_columns(received_at=pl.lit(now))
             )
+            if feedback:
+                given = self._insert(self.meta.tables["feedback"]).on_conflict_do_nothing()
+                connection.execute(given, list(feedback))
             counted = (
                 sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
             )
@@ -342,6 +358,24 @@ class InteractionStore:
         self._guarded(
             sa.delete(table).where(table.c.agent_id == agent_id, table.c.category == category, table.c.key == key)
         )
+
+    @contextlib.contextmanager
+    def unguarded(self) -> Iterator[sa.Connection]:
+        """Yield a transaction in which immutable entries of core memory can be deleted: an erasure of whom they name is why.
+
+        Others wait until it ends; a transaction that does not end well leaves entries and guard as they were.
+        """
+        with self.writer.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("ALTER TABLE core_memory DISABLE TRIGGER core_memory_row"))
+                yield connection
+                connection.execute(sa.text("ALTER TABLE core_memory ENABLE TRIGGER core_memory_row"))
+                return
+            guard = sa.text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'core_memory_delete'")
+            made = connection.execute(guard).scalar_one()
+            connection.execute(sa.text("DROP TRIGGER core_memory_delete"))
+            yield connection
+            connection.execute(sa.text(made))
 
     def _guarded(self, statement: Any) -> None:
         try:

@@ -6,7 +6,8 @@ A notebook that has the file open keeps what it opened; whoever opens it next se
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ class Warehouse:
         self.keep = keep
 
     @contextlib.contextmanager
-    def build(self, *, from_published: bool) -> Iterator[tuple[Any, "Publication"]]:
+    def build(
+        self,
+        *,
+        from_published: bool,
+        committing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> Iterator[tuple[Any, "Publication"]]:
         """Yield a connection to a file aside and the publication to confirm.
 
         The file replaces the published one when the block ends and ``publication.confirm()`` was called; otherwise it is
@@ -42,6 +48,7 @@ class Warehouse:
 
         Args:
             from_published: Start from the published tables, to replace some of them.
+            committing: Entered while the file is published; what it raises leaves everything as it was.
         """
         import duckdb
         from filelock import FileLock
@@ -65,10 +72,11 @@ class Warehouse:
                 finally:
                     connection.close()
                 if publication.confirmed:
-                    self._rotate()
                     with aside.open("rb+") as handle:
                         os.fsync(handle.fileno())
-                    os.replace(aside, self.path)
+                    with committing():
+                        self._rotate()
+                        os.replace(aside, self.path)
             finally:
                 aside.unlink(missing_ok=True)
                 aside.with_name(aside.name + ".wal").unlink(missing_ok=True)

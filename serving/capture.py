@@ -16,9 +16,10 @@ from plugins.registry import PluginRegistry
 from plugins.sources.normalise import Normalised, Normaliser
 from plugins.sources.opening import Offer, choose_source, offers
 from plugins.sources.reading import one_sentence
-from records.errors import AgentNeeded, SourceError
+from records.errors import AgentNeeded, ErasedMeanwhile, SourceError
 from records.ids import content_id
 from records.names import as_id, world_and_name
+from resources.fence import generation
 from resources.keys import Keys
 from resources.people import People
 from resources.store import InteractionStore
@@ -105,8 +106,8 @@ def import_target(
 
     def written(taken: Normalised, refused: list[dict[str, Any]]) -> None:
         nonlocal kept
-        messages, left_out = erased.without(taken.messages)
-        new = keep(store, taken, messages)
+        messages, new = keep(store, taken, erased)
+        left_out = taken.messages.height - messages.height
         store.insert_once("rejects", refused[: max(0, REJECTS_KEPT - kept)])
         kept += len(refused)
         summary.read += messages.height + left_out
@@ -249,21 +250,34 @@ def _with_known_agent(store: InteractionStore, options: SourceOptions) -> Source
     return dataclasses.replace(options, agent=agent, user=user, session=session, world=world)
 
 
-def keep(store: InteractionStore, taken: Normalised, messages: pl.DataFrame) -> int:
-    """Write what a batch says, without messages that must not be kept; return how many are new."""
+def keep(store: InteractionStore, taken: Normalised, erased: "Erased") -> tuple[pl.DataFrame, int]:
+    """Write what a batch says of nobody erased; return the messages that were kept, and how many of them are new."""
+    while True:
+        messages, _ = erased.without(taken.messages)
+        try:
+            return messages, write(store, taken, messages, erased.generation)
+        except ErasedMeanwhile:
+            erased.read()
+
+
+def write(store: InteractionStore, taken: Normalised, messages: pl.DataFrame, since: int) -> int:
+    """Write those messages of a batch, and what belongs to them; return how many are new.
+
+    Raises:
+        ErasedMeanwhile: something was erased since this generation.
+    """
     if messages.is_empty():
         return 0
     spoken = messages.select("agent_id", "session_id", "speaker_id").unique()
-    new = store.write(
+    kept = set(messages["message_id"]) if taken.feedback else set()
+    return store.write(
         messages,
         taken.sessions.join(spoken, on=["agent_id", "session_id"], how="semi"),
         taken.speakers.join(spoken, on="speaker_id", how="semi"),
         taken.names.join(spoken, on=["agent_id", "speaker_id"], how="semi"),
+        [_feedback(row) for row in taken.feedback or () if row["message_id"] in kept],
+        since=since,
     )
-    if taken.feedback:
-        kept = set(messages["message_id"])
-        store.insert_once("feedback", [_feedback(row) for row in taken.feedback if row["message_id"] in kept])
-    return new
 
 
 def _feedback(row: dict[str, Any]) -> dict[str, Any]:
@@ -292,8 +306,14 @@ class Erased:
     """Who and what was erased and must not come back: a person, a session (of all agents, or of one), a message."""
 
     def __init__(self, store: InteractionStore, keys: Keys) -> None:
-        self.keys = keys
-        rows = store.rows("tombstones")
+        self.store, self.keys = store, keys
+        self.read()
+
+    def read(self) -> None:
+        """Look who was erased by now."""
+        # First the number: what is erased between the two raises it, and is noticed when something is written.
+        self.generation = generation(self.store)
+        rows = self.store.rows("tombstones")
         self.hashes = {row["subject_hash"] for row in rows}
         self.kinds = {row["kind"] for row in rows}
 

@@ -8,13 +8,11 @@ made of other people's part in the same sessions goes with it, and is made again
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
-import sqlalchemy as sa
 
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
@@ -22,14 +20,23 @@ from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
 from resources.files import ERRORS, sweep_asides
-from resources.scrub import empty_journal, scrub_file, scrub_store
+from resources.scrub import PATIENCE_S, scrub_file, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
+from resources.tombstones import Tombstones
 from resources.training_files import adapters_of, datasets_of, unregistered
 from resources.vector_erasure import erase
-from serving.capture import Erased, of_conversation
+from serving.capture import Erased, conversation, of_conversation
+from serving.erasing_rows import (
+    core_memory_that_names,
+    erase_rejects,
+    erase_use,
+    erase_what_was_said,
+    messages_that_name,
+    named,
+)
 from serving.leaks import Leaks, needles_of, search, without_shared
-from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again, weeks_again
+from serving.receipts import ANALYTICS_AGAIN, SCRUB_AGAIN, Work, delete_by_hand, train_again, week_again, weeks_again
 from serving.sought import Sought
 from serving.trace import LAKE_TABLES
 
@@ -72,28 +79,33 @@ class Erasure:
         self.store, self.lake = installation.store, installation.lake
         self.receipts = installation.receipt_book
         self.sought = Sought(installation.settings.home)
+        self.tombstones = Tombstones(installation.settings.home, self.store)
 
     def forget(self, kind: str, value: str) -> Forgotten:
         """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
 
         The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
         """
-        erased = Erased(self.store, self.of.keys)
-        subject = erased.subject(kind, value)
-        # From here on nothing of it comes in any more.
-        self.store.insert_once("tombstones", [{"subject_hash": subject, "kind": kind, "erased_at": datetime.now(UTC)}])
-        work = self._work(kind, value)
-        done = Forgotten()
-        begun = [row for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
-        if not work.messages and not begun:
-            self._from_store(kind, value, [], done)  # a person who is known and has said nothing
+        subject = self._subject(kind, value)
+        with self.of.fence.erasing():
+            # From here on nothing of it comes in any more, and nothing that was made of it is committed.
+            self.tombstones.add(kind, subject)
+            done = self._erased(kind, value, subject)
+        if done.receipt and self.scrub():
+            done.pending = [entry for entry in done.pending if entry != SCRUB_AGAIN]
+        return done
+
+    def _erased(self, kind: str, value: str, subject: str) -> Forgotten:
+        done, held = Forgotten(), self.receipts.begun(subject)
+        if held is None and not self._has_rows(kind, value):
             last = self.receipts.newest(subject)
             # Erased earlier, and killed before all was made again or looked for.
             if last is not None and (weeks_again(last["pending"]) or last["leaks"] is None):
                 done.receipt, done.pending = last["receipt_id"], last["pending"]
                 done.weeks = weeks_again(done.pending)
             return done
-        done.receipt, work = self.receipts.open(kind, subject, work)
+        work = self._work(kind, value, held)
+        done.receipt = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
         done.count("unfinished", sweep_asides(self.of.settings.home))
         done.count("errors", self._from_errors())
@@ -106,10 +118,10 @@ class Erasure:
         if self.of.vault is not None:
             done.count("vault", self.of.vault.drop(work.derived.get("anonymized_interactions", [])))
         done.count("analytics", self._from_analytics())
+        # What is told by texts and names goes before the rows that say which these are.
+        self._from_rejects(work, self._messages(kind, value)["text"].to_list(), done)
         self._from_store(kind, value, work.messages, done)
         self._from_use(work)
-        self._from_rejects(self.names(kind, value)[0], done)
-        scrub_store(self.store)
         # What the anonymizer remembers says where names stood in a text, and nothing of the text.
         reader = self.of.plugin("anonymizer").fingerprint
         self.of.memo.clear(keep=[reader])
@@ -120,11 +132,47 @@ class Erasure:
         done.pending = [week_again(week) for week in work.weeks]
         done.pending += [ANALYTICS_AGAIN] if done.removed.get("analytics") else []
         done.pending += [train_again(persona) for persona in work.personas]
-        done.pending += outside
+        done.pending += [*outside, SCRUB_AGAIN]
+        # With it the work goes, which named the subject until now.
         self.receipts.close(done.receipt, done.removed, done.pending)
-        # The work named the subject until now; pages are overwritten at deletion, so that the journal is all that is left.
-        empty_journal(self.store)
         return done
+
+    def scrub(self, patience_s: float = PATIENCE_S) -> bool:
+        """Overwrite what erasures freed in the store, and say so in their receipts; return whether nobody hindered it."""
+        done = scrub_store(self.store, patience_s)
+        if done:
+            self.receipts.fulfil(scrubbed=True)
+        return done
+
+    def again(self) -> list[Forgotten]:
+        """Erase once more what came back with a store that was restored from a backup; return what was erased."""
+        lost = self.tombstones.lost()
+        hashes, kinds = {row["subject_hash"] for row in lost}, {row["kind"] for row in lost}
+        known = dict.fromkeys(self._subjects(kinds)) if lost else {}
+        came_back = [subject for subject in known if self._subject(*subject) in hashes]
+        # One at a time: killed in between, those that are left are still lost.
+        done = [self.forget(kind, value) for kind, value in came_back]
+        self.tombstones.restore(lost)
+        return done
+
+    def _subjects(self, kinds: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield every subject of these kinds that the store knows, as `forget` takes it."""
+        if "user" in kinds:
+            queries = (
+                "SELECT user_id AS subject FROM messages UNION SELECT speaker_id FROM messages WHERE role <> 'agent' "
+                "UNION SELECT user_id FROM sessions UNION SELECT speaker_id FROM speakers WHERE kind <> 'agent' "
+                "UNION SELECT user_id FROM affinity"
+            )
+            yield from (("user", str(one)) for one in self.store.frame(queries)["subject"].drop_nulls())
+        if kinds & {"session", "conversation"}:
+            query = "SELECT agent_id, session_id FROM messages UNION SELECT agent_id, session_id FROM sessions"
+            for agent, session in self.store.frame(query).iter_rows():
+                yield "session", str(session)
+                yield "conversation", conversation(str(agent), str(session))
+        if "message" in kinds:
+            yield from (
+                ("message", str(one)) for one in self.store.frame("SELECT message_id FROM messages")["message_id"]
+            )
 
     def extent(self, kind: str, value: str) -> tuple[int, int, int]:
         """Return how many messages and conversations an erasure would take, and how many adapters were trained on them."""
@@ -135,14 +183,29 @@ class Erasure:
 
     def is_known(self, kind: str, value: str) -> bool:
         """Return whether a subject without messages is known all the same: somebody who said nothing, or was erased before."""
-        if self._subject(kind, value) in Erased(self.store, self.of.keys).hashes:
+        return self._subject(kind, value) in Erased(self.store, self.of.keys).hashes or self._has_rows(kind, value)
+
+    def _has_rows(self, kind: str, value: str) -> bool:
+        """Return whether anything of a subject stands in the store."""
+        if not self._messages(kind, value).is_empty():
             return True
-        tables = {"user": (("speakers", "speaker_id"), ("sessions", "user_id"), ("affinity", "user_id")),
-                  "session": (("sessions", "session_id"), ("moods", "session_id"))}  # fmt: skip
         if kind == "conversation":
             agent, session = of_conversation(value)
-            return bool(self.store.rows("sessions", agent_id=agent, session_id=session))
-        return any(bool(self.store.rows(table, **{column: value})) for table, column in tables.get(kind, ()))
+            return any(
+                bool(self.store.rows(name, agent_id=agent, session_id=session)) for name in ("sessions", "moods")
+            )
+        tables = {"user": ("sessions", "affinity"), "session": ("sessions", "moods")}.get(kind, ())
+        if any(bool(self.store.rows(name, **{f"{kind}_id": value})) for name in tables):
+            return True
+        if kind != "user":
+            return False
+        if any(row["kind"] != "agent" for row in self.store.rows("speakers", speaker_id=value)):
+            return True
+        called = named(self.store, kind, value)
+        return (
+            bool(core_memory_that_names(self.store, kind, called))
+            or not messages_that_name(self.store, kind, called).is_empty()
+        )
 
     def seek(self, kind: str, value: str) -> list[str]:
         """Return what the leak test is to look for, and keep it until `verify` has looked; asked for before the erasure."""
@@ -157,17 +220,7 @@ class Erasure:
 
     def needles(self, kind: str, value: str) -> list[str]:
         """Return what there is to look for as long as the subject is not erased."""
-        messages = self._messages(kind, value)
-        names = self.names(kind, value)
-        if kind == "user":
-            names += [str(row["display_name"]) for row in self.store.rows("speaker_names", speaker_id=value)]
-            names += messages.filter(pl.col("user_id") == value)["session_id"].unique().to_list()
-        return needles_of(messages["text"].to_list(), names)
-
-    @staticmethod
-    def names(kind: str, value: str) -> list[str]:
-        """Return the id by which a subject is called."""
-        return [of_conversation(value)[1] if kind == "conversation" else value]
+        return needles_of(self._messages(kind, value)["text"].to_list(), named(self.store, kind, value).all())
 
     def verify(self, done: Forgotten, needles: Sequence[str], pending: list[str]) -> Leaks:
         """Search everything for what was erased, and write the result into the receipt."""
@@ -191,16 +244,16 @@ class Erasure:
             f"SELECT message_id, agent_id, session_id, user_id, week, text FROM messages WHERE {where}", list(values)
         ).cast(pl.String)
 
-    def _work(self, kind: str, value: str) -> Work:
-        rows = self._messages(kind, value)
-        ids = rows["message_id"].sort().to_list()
-        work = Work(value, messages=ids, weeks=rows["week"].unique().sort().to_list())
-        if not ids:
-            return work
+    def _work(self, kind: str, value: str, held: Work | None = None) -> Work:
+        """Return what is to be erased: what the store and the lake lead to, and what an erasure that was killed knew of."""
+        rows, called = self._messages(kind, value), named(self.store, kind, value)
+        naming = messages_that_name(self.store, kind, called)
+        weeks = sorted({*rows["week"], *naming["week"]})
+        work = Work(value, rows["message_id"].sort().to_list(), weeks, called=called.all())
         # What was made of other messages of the same sessions may name the subject (who was present, what stood beside): it is
-        # erased, too, and made again.
-        affected = [*ids, *self._beside(rows)]
-        work.derived["raw_interactions"] = affected
+        # erased, too, and made again; so is what was made of messages that list it among those present.
+        work.derived["raw_interactions"] = [*work.messages, *self._beside(rows), *naming["message_id"]]
+        work = work.joined(held) if held is not None else work
         texts = set(rows["text"])
         for asset, record in LAKE_TABLES.items():
             key = record.primary_key()[0]
@@ -216,8 +269,9 @@ class Erasure:
                     work.derived.setdefault(asset, []).extend(touched[key].to_list())
                 if asset.endswith("_dataset"):
                     work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
-        work.remembered = sorted({text_hash(text) for text in texts})
-        work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"])
+        work.remembered = sorted({*work.remembered, *(text_hash(text) for text in texts)})
+        gone = pl.Series(work.messages, dtype=pl.String)
+        work.datasets = sorted({*work.datasets, *datasets_of(self.store, self.of.settings.home, gone)})
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
         work.personas = sorted({*work.personas, *made_for})
         for one, other in (("facts", "fact_history"), ("episodes", "consolidated_episodes")):
@@ -303,95 +357,13 @@ class Erasure:
         return len(files)
 
     def _from_store(self, kind: str, value: str, ids: list[str], done: Forgotten) -> None:
-        tables = self.store.meta.tables
-        m, feedback, sessions = tables["messages"], tables["feedback"], tables["sessions"]
-        with self.store.writer.begin() as connection:
-            relink(connection, m, ids)
-            # An agent whose last conversation goes stays known, so that nobody is taken for it who is called almost so.
-            here = sessions.c.user_id == value if kind == "user" else sessions.c.session_id == value
-            here = sessions.c.session_id == of_conversation(value)[1] if kind == "conversation" else here
-            agents = set(connection.execute(sa.select(sessions.c.agent_id).where(here).distinct()).scalars()) - {value}
-            known = [{"speaker_id": agent, "kind": "agent", "opt_out_training": False} for agent in sorted(agents)]
-            if known:
-                as_agent = self.store.upsert(tables["speakers"])
-                connection.execute(
-                    as_agent.on_conflict_do_update(index_elements=["speaker_id"], set_={"kind": "agent"}), known
-                )
-            for batch in chunks(ids):
-                connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
-                done.count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)
-            moods, names = tables["moods"], tables["speaker_names"]
-            if kind in ("session", "conversation"):
-                agent, session = of_conversation(value) if kind == "conversation" else (None, value)
-                for table in (moods, sessions):
-                    whose = [table.c.session_id == session] + ([table.c.agent_id == agent] if agent is not None else [])
-                    connection.execute(sa.delete(table).where(*whose))
-            if kind == "user":
-                speakers, affinity = tables["speakers"], tables["affinity"]
-                theirs = sa.select(sessions.c.agent_id, sessions.c.session_id).where(sessions.c.user_id == value)
-                connection.execute(sa.delete(moods).where(sa.tuple_(moods.c.agent_id, moods.c.session_id).in_(theirs)))
-                connection.execute(sa.delete(affinity).where(affinity.c.user_id == value))
-                # A session in which others have said something stays theirs.
-                same = sa.and_(m.c.agent_id == sessions.c.agent_id, m.c.session_id == sessions.c.session_id)
-                left = sa.select(sa.func.min(m.c.user_id)).where(same).scalar_subquery()
-                shared = sa.update(sessions).where(sessions.c.user_id == value, sa.exists().where(same))
-                connection.execute(shared.values(user_id=left, metadata=None))
-                connection.execute(sa.delete(sessions).where(sessions.c.user_id == value))
-                # An agent may have the name of a person: what it is called, and what is known of it, is its own.
-                spoke = sa.select(m.c.agent_id).where(m.c.speaker_id == value)
-                connection.execute(sa.delete(names).where(names.c.speaker_id == value, names.c.agent_id.not_in(spoke)))
-                own = sa.update(speakers) if connection.execute(spoke.limit(1)).first() else sa.delete(speakers)
-                own = own.values(kind="agent", opt_out_training=False) if isinstance(own, sa.Update) else own
-                connection.execute(own.where(speakers.c.speaker_id == value))
+        erase_what_was_said(self.store, kind, value, ids, done.count)
 
     def _from_use(self, work: Work) -> None:
-        """Drop what is known of how often the memories were recalled, and with whom they were shared."""
-        memories = [*work.messages, *work.derived.get("episodes", []), *work.derived.get("facts", [])]
-        with self.store.writer.begin() as connection:
-            for name in ("recalled", "shared_memories"):
-                table = self.store.meta.tables[name]
-                for batch in chunks(memories):
-                    connection.execute(sa.delete(table).where(table.c.memory_id.in_(batch)))
+        erase_use(self.store, [*work.messages, *work.derived.get("episodes", []), *work.derived.get("facts", [])])
 
-    def _from_rejects(self, name: str, done: Forgotten) -> None:
-        """Drop kept rejects that name the subject: a line that could not be read was still somebody's."""
-        rejects = self.store.frame("SELECT reject_id, raw, file FROM rejects").cast(pl.String)
-        if rejects.is_empty() or len(name) < 2:
-            return
-        named = rejects.filter(
-            pl.concat_str("raw", "file", separator="\n", ignore_nulls=True).str.contains(name, literal=True)
-        )["reject_id"].to_list()
-        table = self.store.meta.tables["rejects"]
-        with self.store.writer.begin() as connection:
-            for batch in chunks(named):
-                done.count("rejects", connection.execute(sa.delete(table).where(table.c.reject_id.in_(batch))).rowcount)
-
-
-def relink(connection: sa.Connection, messages: sa.Table, gone: Sequence[str]) -> None:
-    """Let what follows a message that goes follow what that one followed: order stays, and no id of it is left."""
-    sessions: set[tuple[str, str]] = set()
-    for batch in chunks(gone):
-        query = sa.select(messages.c.agent_id, messages.c.session_id).where(messages.c.message_id.in_(batch)).distinct()
-        sessions.update((row[0], row[1]) for row in connection.execute(query))
-    erased, links = set(gone), {}
-    for agent, session in sorted(sessions):
-        query = sa.select(messages.c.message_id, messages.c.follows).where(
-            messages.c.session_id == session, messages.c.agent_id == agent, messages.c.follows.is_not(None)
-        )
-        links.update({row[0]: row[1].split(" ") for row in connection.execute(query)})
-    for message_id, follows in links.items():
-        if message_id in erased or erased.isdisjoint(follows):
-            continue
-        left, seen, ahead = [], set(), list(follows)
-        while ahead:
-            one = ahead.pop()
-            if one in erased and one not in seen:
-                seen.add(one)
-                ahead += links.get(one, [])
-            elif one not in erased and one != message_id:
-                left.append(one)
-        value = " ".join(sorted(set(left))) or None
-        connection.execute(sa.update(messages).where(messages.c.message_id == message_id).values(follows=value))
+    def _from_rejects(self, work: Work, texts: Sequence[str], done: Forgotten) -> None:
+        erase_rejects(self.store, work.called, texts, done.count)
 
 
 def _touched(asset: str, work: Work) -> pl.Expr:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plugins.registry import PluginRegistry
+    from resources.fence import Fence
     from resources.keys import Keys
     from resources.lake import Lake
     from resources.llm import LLMClient
@@ -33,10 +34,24 @@ class Installation:
 
     @cached_property
     def store(self) -> InteractionStore:
-        """Return the interaction store, migrated."""
+        """Return the interaction store, migrated; one restored from a backup, without whom was erased since."""
         from resources.store import InteractionStore
+        from resources.tombstones import Tombstones
 
-        return InteractionStore(self.settings.store_url).migrate()
+        store = InteractionStore(self.settings.store_url).migrate()
+        if Tombstones(self.settings.home, store).lost():
+            from serving.erasure import Erasure
+
+            self.__dict__["store"] = store  # what erases asks for it
+            Erasure(self).again()
+        return store
+
+    @cached_property
+    def fence(self) -> Fence:
+        """Return what keeps erasures and commits apart."""
+        from resources.fence import Fence
+
+        return Fence(self.settings.home, lambda: self.store)
 
     @cached_property
     def sync(self) -> SyncState:
@@ -78,7 +93,7 @@ class Installation:
         """Return what was expensive to compute."""
         from resources.memo import Memo
 
-        return Memo(self.settings.home / "memo.sqlite")
+        return Memo(self.settings.home / "memo.sqlite", self.fence.committing)
 
     @cached_property
     def keys(self) -> Keys:

@@ -27,6 +27,7 @@ class Work:
         personas: Personas whose datasets hold them.
         datasets: Datasets that hold them, also those of which the registry is all that is left.
         remembered: Hashes of the texts they stand in, under which a memo may hold where names were found.
+        called: Ids and names of the subject.
     """
 
     value: str
@@ -36,9 +37,21 @@ class Work:
     personas: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
     remembered: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
+
+    def joined(self, other: "Work") -> "Work":
+        """Return this work with what another has beyond it."""
+        lists = ("messages", "weeks", "personas", "datasets", "remembered", "called")
+        both = {name: list(dict.fromkeys(getattr(self, name) + getattr(other, name))) for name in lists}
+        tables = dict.fromkeys([*self.derived, *other.derived])
+        derived = {
+            table: list(dict.fromkeys(self.derived.get(table, []) + other.derived.get(table, []))) for table in tables
+        }
+        return Work(self.value, derived=derived, **both)
 
 
 ANALYTICS_AGAIN = "publish analytics again"
+SCRUB_AGAIN = "overwrite the freed pages of the store, once no reader holds its old state"
 
 
 def week_again(week: str) -> str:
@@ -49,6 +62,11 @@ def week_again(week: str) -> str:
 def weeks_again(pending: Iterable[str]) -> list[str]:
     """Return the weeks that a receipt names as to be made again."""
     return [entry.removeprefix(week_again("")) for entry in pending if entry.startswith(week_again(""))]
+
+
+def without_rebuilding(pending: Iterable[str]) -> list[str]:
+    """Return what is left of a receipt's pending work once its weeks and the analytics were made again."""
+    return [entry for entry in pending if entry != ANALYTICS_AGAIN and not entry.startswith(week_again(""))]
 
 
 def train_again(persona: str) -> str:
@@ -69,18 +87,17 @@ class Receipts:
         self.keys = keys
         self.table = store.meta.tables["receipts"]
 
-    def open(self, kind: str, subject: str, work: Work) -> tuple[str, Work]:
-        """Begin a receipt, or go on with the one of the subject that was not finished; return its id and its work."""
+    def begun(self, subject: str) -> Work | None:
+        """Return the work of a subject's erasure that was begun and not finished, None if there is none."""
+        held = [row["work"] for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
+        return Work(**json.loads(held[0])) if held else None
+
+    def open(self, kind: str, subject: str, work: Work) -> str:
+        """Begin a receipt, or go on with the one of the subject that was not finished; return its id."""
         for row in self.store.rows("receipts", subject_hash=subject):
             if row["done_at"] is None:
-                held = Work(**json.loads(row["work"]))
-                # What came in since it was begun is erased with it.
-                for name in ("messages", "weeks", "personas", "datasets", "remembered"):
-                    setattr(held, name, list(dict.fromkeys(getattr(held, name) + getattr(work, name))))
-                for table, ids in work.derived.items():
-                    held.derived[table] = list(dict.fromkeys(held.derived.get(table, []) + ids))
-                self._update(row["receipt_id"], work=json.dumps(held.__dict__))
-                return row["receipt_id"], held
+                self._update(row["receipt_id"], work=json.dumps(work.__dict__))
+                return str(row["receipt_id"])
         now = datetime.now(UTC)
         receipt = content_id("e", kind, subject, now.isoformat())
         self.store.insert_once(
@@ -100,7 +117,7 @@ class Receipts:
                 }
             ],
         )
-        return receipt, work
+        return receipt
 
     def unfinished(self) -> list[tuple[str, str]]:
         """Return kind and subject of the erasures that were begun and not finished."""
@@ -137,10 +154,22 @@ class Receipts:
         row = self.store.rows("receipts", receipt_id=receipt)[0]
         return self._signed({**row, "pending": json.dumps(pending), "leaks": leaks})
 
-    def fulfil(self, *, weeks: Iterable[str] = (), persona: str | None = None, analytics: bool = False) -> int:
+    def scrub_pending(self) -> bool:
+        """Return whether any receipt waits for the freed pages of the store."""
+        return any(SCRUB_AGAIN in json.loads(row["pending"]) for row in self.store.rows("receipts"))
+
+    def fulfil(
+        self,
+        *,
+        weeks: Iterable[str] = (),
+        persona: str | None = None,
+        analytics: bool = False,
+        scrubbed: bool = False,
+    ) -> int:
         """Say that work which receipts name as pending is done; return how many receipts it stood in."""
         entries = {*map(week_again, weeks), *([train_again(persona)] if persona is not None else [])}
         entries |= {ANALYTICS_AGAIN} if analytics else set()
+        entries |= {SCRUB_AGAIN} if scrubbed else set()
         changed = 0
         for row in self.store.rows("receipts"):
             pending = json.loads(row["pending"])

@@ -1,5 +1,6 @@
 """The capturing half of the client: sessions, messages one by one, imports, feedback, opt-outs."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,13 +10,13 @@ import sqlalchemy as sa
 
 from plugins.contracts import SourceOptions
 from plugins.sources.normalise import Normaliser
-from records.errors import MemoryAssetsError, StoreError
+from records.errors import ErasedMeanwhile, MemoryAssetsError, StoreError
 from records.ids import content_id
 from records.names import as_id, in_world, same_name, world_and_name
 from resources.people import People
 from resources.sync import SyncState
 from resources.training_files import opted_out_messages
-from serving.capture import Erased, ImportSummary, Preview, import_target, keep, preview
+from serving.capture import Erased, ImportSummary, Preview, conversation, import_target, preview, write
 from serving.installation import Installation
 from serving.trace import quarantine
 
@@ -55,12 +56,20 @@ class Capturing(Installation):
         opt_out_training: bool = False,
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
-        """Begin a conversation; return its id."""
+        """Begin a conversation; return its id.
+
+        Raises:
+            StoreError: the user or the session was erased.
+        """
         from resources.store import as_json
 
         now, agent = datetime.now(UTC), self.agent_id(agent, world)
         user = as_id(user) or None if user is not None else None
         session = as_id(session or "") or content_id("s", agent, user, now.isoformat())
+        erased = Erased(self.store, self.keys)
+        subjects = ("user", user), ("session", session), ("conversation", conversation(agent, session))
+        if any(value is not None and erased.subject(kind, value) in erased.hashes for kind, value in subjects):
+            raise StoreError("the session cannot be begun: its user or itself was erased")
         self.store.insert_once(
             "sessions",
             [
@@ -219,13 +228,16 @@ class Capturing(Installation):
         taken = Normaliser(options, "client", "", last_kept).frames(rows)
         if taken.rejects.height:
             raise StoreError(f"the message cannot be kept: {taken.rejects['reason'][0]}")
-        messages, erased = Erased(self.store, self.keys).without(taken.messages)
-        if erased:
-            raise StoreError("the message cannot be kept: its user, session or itself was erased")
-        if any(row["occurred_at"] != now for row in rows):
-            messages = self._said_again(messages)
-        keep(self.store, taken, messages)
-        return [str(message_id) for message_id in messages["message_id"]]
+        while True:
+            erased = Erased(self.store, self.keys)
+            messages, left_out = erased.without(taken.messages)
+            if left_out:
+                raise StoreError("the message cannot be kept: its user, session or itself was erased")
+            if any(row["occurred_at"] != now for row in rows):
+                messages = self._said_again(messages)
+            with contextlib.suppress(ErasedMeanwhile):  # then it is looked once more whether it was one of these
+                write(self.store, taken, messages, erased.generation)
+                return [str(message_id) for message_id in messages["message_id"]]
 
     def _said_again(self, messages: pl.DataFrame) -> pl.DataFrame:
         """Return messages of a time that was given under ids of their own, where the same was said at this time before.
