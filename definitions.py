@@ -46,7 +46,7 @@ def build_defs(
         MemoryAssetsError: settings or models cannot be used. Broken plugins do not raise here: `memory plugins` names them.
     """
     tools = tools or Tools(settings or load_settings())
-    keep_private(tools.settings.home)
+    keep_private(tools.settings.home, tools.fence)
     weekly = weekly_partitions(tools.settings.first_week)
     marts = analytics.build(project or Project())
     made = jobs.build(marts, weekly)

@@ -82,14 +82,18 @@ def what_goes(memory: Any, kind: str, value: str, *, as_written: bool) -> str:
     from serving.erasure import Erasure
 
     erasure = Erasure(memory)
-    messages, conversations, adapters = erasure.extent(kind, value)
-    if not messages and not as_written and not erasure.is_known(kind, value):
+    goes = erasure.extent(kind, value)
+    if not goes.messages and not as_written and not erasure.is_known(kind, value):
         what = {"user": "user", "message": "message"}.get(kind, "conversation")
         raise MemoryAssetsError(
             f"there is no such {what}: nothing was forgotten (--as-written keeps out whatever comes under this id, for ever)"
         )
-    told = f"{many(messages, 'message')} in {many(conversations, 'conversation')}"
-    return f"{told} and the weights of {many(adapters, 'adapter')}" if adapters else told
+    told = [f"{many(goes.messages, 'message')} in {many(goes.conversations, 'conversation')}"]
+    if goes.core_memory:
+        told.append(f"{'an entry' if goes.core_memory == 1 else f'{goes.core_memory} entries'} of core memory")
+    if goes.adapters:
+        told.append(f"the weights of {many(goes.adapters, 'adapter')}")
+    return " and ".join(told) if len(told) < 3 else f"{told[0]}, {told[1]} and {told[2]}"
 
 
 @app.command("opt-out")

@@ -276,6 +276,7 @@ def evaluate(tools: Tools, slot: Slot, asset: str) -> dg.MaterializeResult:
 
 def deploy(tools: Tools, slot: Slot) -> dg.MaterializeResult:
     """Serve the newest adapter of a slot, if it is approved; a failing probe brings back what was served before."""
+    tools.fence.done()
     row = newest_adapter(tools, slot)
     if row["status"] == "candidate" and tools.settings.adapters.approval == "person":
         raise dg.Failure(

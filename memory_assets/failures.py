@@ -16,15 +16,20 @@ from dagster import DagsterError
 from dagster_shared.error import SerializableErrorInfo
 
 from records.errors import MemoryAssetsError
+from resources.fence import Fence
 from resources.files import ERRORS
 
-_homes: list[Path] = []
+_kept_for: list[tuple[Path, Fence]] = []
 """The installation whose errors are kept; of several in one process, the one that was opened last."""
 
 
-def keep_private(home: Path) -> None:
-    """Let errors of this process be told to Dagster without their words, which are kept under ``home``."""
-    _homes[:] = [home]
+def keep_private(home: Path, fence: Fence) -> None:
+    """Let errors of this process be told to Dagster without their words, which are kept under ``home``.
+
+    Args:
+        fence: Tells whether what they speak of may have been erased by now; then they are kept nowhere.
+    """
+    _kept_for[:] = [(home, fence)]
     SerializableErrorInfo.from_traceback = classmethod(_told)  # type: ignore[method-assign, assignment]
 
 
@@ -67,11 +72,14 @@ def _place(raised: traceback.TracebackException) -> str:
 
 def _kept(raised: traceback.TracebackException) -> str:
     """Write the whole text of an error down; return how Dagster is told where, nothing if it cannot be written."""
-    if not _homes:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if not _kept_for:
         return ""
-    folder = _homes[0] / ERRORS
+    home, fence = _kept_for[0]
+    folder = home / ERRORS
     path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.txt"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, MemoryAssetsError, SQLAlchemyError), fence.committing():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         path.write_text("".join(raised.format()), encoding="utf-8", errors="replace")

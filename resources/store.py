@@ -455,10 +455,11 @@ class InteractionStore:
             connection.execute(statement, list(rows))
 
     def set_status(self, adapter_id: str, status: str) -> None:
-        """Move an adapter to a status; what is served instead of what is `serving.adapters`' business."""
+        """Move an adapter to a status, one that is quarantined to none; what is served instead of what is `serving.adapters`' business."""
         table = self.meta.tables["adapters"]
+        mine = table.c.adapter_id == adapter_id, table.c.status != "quarantined"
         with self.writer.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.adapter_id == adapter_id).values(status=status))
+            connection.execute(sa.update(table).where(*mine).values(status=status))
 
 
 def chunks(ids: Iterable[str], size: int = IDS) -> Iterator[list[str]]:

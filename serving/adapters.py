@@ -122,7 +122,11 @@ class AdapterBook:
             again = self._serve_again(before, deployer)
             self.store.set_status(adapter_id, "approved" if adapter["status"] != "deployed" else "retired")
             raise TrainingError(f"{adapter_id} does not answer as it does here: {found['why']}; {again}")
-        return self._note(adapter, deployer.name, place, found)
+        with self.of.fence.committing():
+            if self.get(adapter_id)["status"] == "quarantined":
+                deployer.withdraw(it)
+                raise TrainingError(f"{adapter_id} was quarantined while it was deployed: it is not served")
+            return self._note(adapter, deployer.name, place, found)
 
     def rollback(self, persona: str, layer: str = "personality", skill: str | None = None) -> Row:
         """Serve again what was served before the adapter that is served now; return its deployment.

@@ -71,6 +71,16 @@ class Forgotten:
             self.removed[table] = self.removed.get(table, 0) + rows
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much an erasure takes: messages, their conversations, adapters trained on them, entries of core memory that name the subject."""
+
+    messages: int
+    conversations: int
+    adapters: int
+    core_memory: int
+
+
 class Erasure:
     """Erases from one installation."""
 
@@ -174,12 +184,16 @@ class Erasure:
                 ("message", str(one)) for one in self.store.frame("SELECT message_id FROM messages")["message_id"]
             )
 
-    def extent(self, kind: str, value: str) -> tuple[int, int, int]:
-        """Return how many messages and conversations an erasure would take, and how many adapters were trained on them."""
+    def extent(self, kind: str, value: str) -> Extent:
+        """Return what an erasure would take."""
         rows = self._messages(kind, value)
         datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"]) if rows.height else []
-        talks = rows.select("agent_id", "session_id").n_unique() if rows.height else 0
-        return rows.height, talks, len(adapters_of(self.store, datasets)) if datasets else 0
+        return Extent(
+            rows.height,
+            rows.select("agent_id", "session_id").n_unique() if rows.height else 0,
+            len(adapters_of(self.store, datasets)) if datasets else 0,
+            len(core_memory_that_names(self.store, kind, named(self.store, kind, value))),
+        )
 
     def is_known(self, kind: str, value: str) -> bool:
         """Return whether a subject without messages is known all the same: somebody who said nothing, or was erased before."""
