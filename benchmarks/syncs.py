@@ -3,7 +3,7 @@
     python -m benchmarks.syncs --syncs 1000                          # real runs, as `memory materialize` makes them
     python -m benchmarks.syncs --syncs 1000 --through commits        # store, vectors and memo alone, without Dagster
 
-Messages are made by a generator and come in the order of their time, 25 a sync, 25 syncs a week. What is held is the text, four
+Messages are made by a generator and come in the order of their time, 25 a sync and 25 syncs a week by default. What is held is the text, four
 bytes per dimension of every vector of a message, fact and episode, and the token vectors.
 """
 
@@ -30,7 +30,6 @@ from resources.settings import Settings, load_settings
 from serving.client import MemoryClient
 
 KINDS = ("message_embeddings", "fact_embeddings", "episode_embeddings")
-WEEKLY = 25
 USERS = 50
 AGENT = "bench"
 
@@ -73,9 +72,9 @@ def settings_for(folder: Path, embedder: str) -> Settings:
     return load_settings(home=folder, plugins_dir=plugins, plugins=chosen)
 
 
-def portions(syncs: int, size: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
+def portions(syncs: int, size: int, weekly: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
     """Yield the messages, sessions and speakers of each sync, in the order of their time."""
-    weeks = -(-syncs // WEEKLY)
+    weeks = -(-syncs // weekly)
     messages, sessions, speakers = conversations(syncs * size, weeks=weeks, users=USERS, agent=AGENT)
     messages = messages.sort("occurred_at", "message_id")
     for start in range(0, messages.height, size):
@@ -102,6 +101,7 @@ def commit(settings: Settings, weeks: list[str]) -> None:
         commit_week(tools, "message_embeddings", MessageEmbeddings, frame, week, encoder)
         tools.sync.mark(raw["message_id"].to_list())
     tools.vectors.publish("message_embeddings", encoder.fingerprint, encoder.embedder.dim, weeks)
+    tools.vectors.settle(KINDS[:1])
     tools.store.close()
 
 
@@ -178,7 +178,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     many = settings_for(folder / "many", options.embedder)
     seconds: list[float] = []
     growth: dict[str, Any] = {}
-    for number, part in enumerate(portions(options.syncs, options.messages), 1):
+    for number, part in enumerate(portions(options.syncs, options.messages, options.weekly), 1):
         tools = Tools(many)
         tools.store.write(*part)
         tools.store.close()
@@ -189,7 +189,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             growth[str(number)] = size(many)
     once = settings_for(folder / "once", options.embedder)
     tools = Tools(once)
-    for part in portions(options.syncs, options.messages):
+    for part in portions(options.syncs, options.messages, options.weekly):
         tools.store.write(*part)
     weeks = tools.store.weeks()
     tools.store.close()
@@ -217,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--syncs", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=25, help="of each sync")
+    parser.add_argument("--weekly", type=int, default=25, help="syncs a week")
     parser.add_argument("--embedder", choices=("hashing", "default"), default="hashing")
     parser.add_argument("--through", choices=("runs", "commits"), default="runs")
     parser.add_argument("--at", type=int, nargs="*", default=[100, 300], help="syncs after which the size is told, too")

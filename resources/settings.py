@@ -112,9 +112,7 @@ class Settings(BaseSettings):
         None, description="File that keeps, sealed, what surrogates stand for; default: none, nothing is reversible"
     )
     keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
-    keep_runs: int = Field(
-        100, ge=10, description="Finished runs of syncs that Dagster keeps; see memory_assets/retention.py"
-    )
+    keep_runs: int = Field(50, ge=10, description="Newest finished runs of syncs that Dagster keeps whole")
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
     personas_dir: Path | None = Field(
         None, description="Folder with persona templates (JSON); default: personas in home"

@@ -87,17 +87,23 @@ def test_old_runs_go_and_no_state_does(dagster: dg.DagsterInstance, tmp_path: Pa
     before = state(dagster)
     assert forget_old_runs(dagster, 100) == 0
     assert forget_old_runs(dagster, 3, at_most=5) == 5
-    assert forget_old_runs(dagster, 3) == 2
+    assert forget_old_runs(dagster, 3) == 4
     assert forget_old_runs(dagster, 3) == 0
     assert state(dagster) == before
     left = {first, trained, failed, old[-1], *newest, running, waiting}
     assert {entry.run_id for entry in dagster.get_runs()} == left
+    assert dagster.get_run_by_id(first).status == DagsterRunStatus.SUCCESS
     shards = {path.stem for path in (tmp_path / "history" / "runs").glob("*.db")} - {"index"}
     assert shards <= left
+    assert forget_old_runs(dagster, 3) == 0
     output = {path.name for path in (tmp_path / "storage").iterdir()}
-    assert not output & set(old[:-1])
-    assert old[-1] in output
-    assert dagster.all_logs(first)
+    assert output == {trained, failed, *newest}
+    assert dagster.all_logs(failed)
+    assert not dagster.all_logs(first)  # what it made is still known, its log is gone
+    again = run(dagster, "2025-01-06")
+    assert forget_old_runs(dagster, 3) == 2  # nothing keeps the first one any more; one of the newest is old now
+    assert dagster.get_run_by_id(first) is None
+    assert state(dagster)["versions"]["2025-01-06"]["dagster/data_version"] == again
     assert before["partitions"] == {"2025-01-06", "2025-01-13", "2025-01-20"}
 
 
