@@ -14,7 +14,9 @@ from memory_assets.tools import Tools
 from records.memory import MessageEmbeddings
 from resources.vector_upkeep import Upkeep, parts_of
 from resources.vectors import Committed, VectorStore, differing
+from serving.candidates import Memories
 from serving.client import MemoryClient
+from serving.scope import Scope
 from tests.conftest import killed_run, message_rows, write_rows
 from tests.integration.test_vectors import DIM, rows, vectors
 
@@ -135,6 +137,30 @@ def test_a_reader_of_another_process_recalls_through_a_hundred_syncs(make_settin
     assert raised == []
     assert done > 10
     assert removed > 20  # else nothing was at stake
+
+
+def test_a_reader_whose_version_was_removed_reads_the_newest(make_settings) -> None:
+    from benchmarks.syncs import commit as sync
+
+    settings = make_settings(vectors={"parts": 1, "grace_s": 0})
+    tools = Tools(settings)
+    said = message_rows(40)
+    write_rows(tools.store, said[:4])
+    sync(settings, WEEKS[:1])
+    memories, scope = Memories(VectorStore(settings.vectors_dir)), Scope("lumi", "user-ana")
+    opened = memories.table("message_embeddings")
+    assert opened is not None
+    known = (memories.vectors.changed(opened[0].name), opened[1])
+    for number in (8, 12, 16):
+        write_rows(tools.store, said[:number])
+        sync(settings, WEEKS[:1])
+    # As if it had been halted since it looked for the newest version.
+    memories._versions[opened[0].name] = known
+    folder = settings.vectors_dir / f"{opened[0].name}.lance" / "_versions"
+    os.utime(folder, ns=(known[0], known[0]))
+    with pytest.raises(RuntimeError, match="(?i)not found"):
+        Memories.messages.__wrapped__(memories, scope, "dog", None, 0)
+    assert memories.messages(scope, "dog", None, 0).rows.height == 16
 
 
 KILLED = """
