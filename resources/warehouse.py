@@ -60,7 +60,10 @@ class Warehouse:
             if from_published and self.path.exists():
                 shutil.copyfile(self.path, aside)
             try:
-                config = {"threads": min(4, os.cpu_count() or 1), "default_block_size": self._block_size()}
+                config: dict[str, Any] = {
+                    "threads": min(4, os.cpu_count() or 1),
+                    "default_block_size": self._block_size(),
+                }
                 connection = duckdb.connect(str(aside), config=config)
                 try:
                     connection.execute("SET TimeZone = 'UTC'")
