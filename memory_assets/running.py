@@ -13,6 +13,7 @@ from memory_assets.instances import PROCESS, instance, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
+from memory_assets.retention import forget_old_runs
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
@@ -21,6 +22,8 @@ from resources.processes import this_process
 from resources.settings import Settings
 
 Step = Callable[..., None]
+
+TABLES = tuple(name for name in MEMORY if name.endswith("_embeddings"))
 
 
 def definitions_for(settings: Settings) -> dg.Definitions:
@@ -56,6 +59,7 @@ def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> d
             _run(job, dagster, MEMORY, first, last)
             step((number + 1) / (len(spans) + 1), f"{first} to {last}")
         made_here(dagster, defs.resolve_job_def("analytics_build"))
+        tidy(dagster, settings)
         step(1.0, "analytics")
     tools = Tools(settings)
     return {
@@ -91,8 +95,15 @@ def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], s
             week = Tools(settings).settings.first_week
             _run(job, dagster, tuple(whole), week, week)
         made_here(dagster, defs.resolve_job_def("analytics_build"))
+        tidy(dagster, settings)
         step(1.0, "analytics")
     return sum(len(weeks) for weeks in stale.values())
+
+
+def tidy(dagster: dg.DagsterInstance, settings: Settings) -> None:
+    """Forget old runs, and remove what the vectors' last commits replaced: at the end of a command."""
+    forget_old_runs(dagster, settings.keep_runs)
+    Tools(settings).vectors.settle(TABLES)
 
 
 def _run(job: Any, dagster: dg.DagsterInstance, assets: Sequence[str], first: str, last: str) -> None:

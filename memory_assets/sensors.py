@@ -10,6 +10,7 @@ import dagster as dg
 
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import PERSONAS, persona_keys
+from memory_assets.retention import forget_old_runs
 from memory_assets.tools import Tools
 from records.names import file_name
 from records.weeks import week_of
@@ -110,10 +111,14 @@ def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | 
 
 
 def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:
-    """Return the runs to ask for: one per due week that none is working on, at most `MAX_ATTEMPTS` per watermark."""
+    """Return the runs to ask for: one per due week that none is working on, at most `MAX_ATTEMPTS` per watermark.
+
+    While nothing is due, old runs are forgotten.
+    """
     threshold = tools.settings.unsynced_threshold
     due = tools.sync.due(threshold)
     if not due:
+        forget_old_runs(instance, tools.settings.keep_runs, at_most=20)
         return dg.SkipReason(f"{tools.sync.largest_pair()} of {threshold} unsynced")
     requests, notes = [], []
     for item in due:

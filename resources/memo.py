@@ -10,6 +10,9 @@ import numpy as np
 
 from resources.store import chunks
 
+SPARE_BYTES = 1 << 20
+"""Free space that the file may keep; more of it, and more than what is held, is given back."""
+
 
 class Memo:
     """A small SQLite file of blobs; safe from several processes.
@@ -99,6 +102,7 @@ class Memo:
                     [fingerprint, *batch],
                 )
             connection.execute("COMMIT")
+            _give_back(connection)
         finally:
             connection.close()
 
@@ -130,3 +134,17 @@ class Memo:
                 for key, row in zip(inputs, vectors, strict=True)
             },
         )
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Write the file anew when most of it is free: it would keep the size of the largest run for ever (one sync of a whole memory
+    holds each of its vectors here until it is committed). What is written is what is held, less than what was freed.
+    """
+    free, pages, size = (
+        connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count", "page_size")
+    )
+    if free * size > SPARE_BYTES and free > pages // 2:
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is at it: the next drop does it
+            connection.execute("PRAGMA busy_timeout = 1000")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -74,6 +74,16 @@ class AdapterSettings(BaseModel):
     probe: bool = Field(True, description="Ask what was deployed, and take it back when it does not answer as here")
 
 
+class VectorSettings(BaseModel):
+    """How far the tables of vectors may grow beyond what they hold."""
+
+    model_config = ConfigDict(extra="forbid")
+    parts: int = Field(20, ge=1, description="Files of a table above which a sync merges them; large tables have more")
+    grace_s: float = Field(
+        5, ge=0, description="Seconds for which a replaced version stays readable, longer than a recall takes"
+    )
+
+
 class LLMSettings(BaseModel):
     """A language model behind an OpenAI-compatible server; the key is read from MEMORY_LLM_API_KEY."""
 
@@ -102,6 +112,7 @@ class Settings(BaseSettings):
         None, description="File that keeps, sealed, what surrogates stand for; default: none, nothing is reversible"
     )
     keep_versions: int = Field(3, ge=0, description="Earlier analytics files kept beside the published one")
+    keep_runs: int = Field(50, ge=10, description="Newest finished runs of syncs that Dagster keeps whole")
     plugins_dir: Path | None = Field(None, description="Folder with one-file plugins; default: plugins in home")
     personas_dir: Path | None = Field(
         None, description="Folder with persona templates (JSON); default: personas in home"
@@ -116,6 +127,7 @@ class Settings(BaseSettings):
     dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings.model_validate({}))
     adapters: AdapterSettings = Field(default_factory=lambda: AdapterSettings.model_validate({}))
     skills: dict[str, SkillSettings] = Field(default_factory=dict, description="Skills that adapters are trained for")
+    vectors: VectorSettings = Field(default_factory=lambda: VectorSettings.model_validate({}))
     llm: LLMSettings = Field(default_factory=lambda: LLMSettings.model_validate({}))
 
     @field_validator("first_week")
@@ -213,6 +225,7 @@ def _explain(item: Any, path: str) -> str:
             "dataset": DatasetSettings,
             "adapters": AdapterSettings,
             "skills": SkillSettings,
+            "vectors": VectorSettings,
             "llm": LLMSettings,
         }
         names = list(groups.get(str(item["loc"][0]), Settings).model_fields)

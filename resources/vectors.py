@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from records.base import Record
 from records.errors import StoreError
 from resources.files import write_text
+from resources.vector_upkeep import Upkeep, after_commit, before_commit, merge
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -26,6 +28,9 @@ INDEX_FROM = 200_000  # rows; below it an exact scan inside a scope is as fast a
 OPTIMIZE_FROM = 20_000  # unindexed rows; fewer are searched beside the index
 CACHED_INDEX, CACHED_METADATA = 128 << 20, 48 << 20
 """Bytes that LanceDB may keep in memory; its own defaults are 6 GB and 1 GB."""
+
+LISTED = 1_000
+"""Rows that are gone up to which a commit names them; of more, it writes the whole week."""
 
 LAYOUT = 3
 """Raised when the columns of a table change: the next runs build a new table beside the old one."""
@@ -45,10 +50,15 @@ class Committed:
 
 
 class VectorStore:
-    """LanceDB tables of one folder."""
+    """LanceDB tables of one folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        upkeep: When tables are merged and rid of their old versions.
+    """
+
+    def __init__(self, folder: Path, upkeep: Upkeep | None = None) -> None:
         self.folder = folder
+        self.upkeep = upkeep or Upkeep()
         self._current: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
     @cached_property
@@ -100,6 +110,10 @@ class VectorStore:
     def open_table(self, name: str) -> Any | None:
         """Return a physical table, None if there is none."""
         return self.db.open_table(name) if self._exists(name) else None
+
+    def manifests(self, table: str) -> list[Path]:
+        """Return the files of a physical table's versions."""
+        return list((self.folder / f"{table}.lance" / "_versions").glob("*.manifest"))
 
     def _exists(self, name: str) -> bool:
         return (self.folder / f"{name}.lance" / "_versions").is_dir()
@@ -158,27 +172,35 @@ class VectorStore:
             table = table.append_column(schema.field("tokens"), pa.array(tokens, pa.large_binary()))
         with self.locked(kind):
             lance = self._table(kind, embedder, schema)
-            before = self.week_rows(lance, record, week)
-            if before.equals(record.shaped(frame)):
+            before, after = self.week_rows(lance, record, week), record.shaped(frame)
+            if before.equals(after):
                 return Committed(frame.height, 0, 0, 0, int(lance.version))
-            where = f"week = '{week}'"
-            if before.is_empty():
-                # An append keeps the order of the rows: an agent's rows lie together, and reading them touches few pages.
-                self.retried(lance.add, table)
-                self._maintain(lance, text_column)
-                return Committed(frame.height, frame.height, 0, 0, int(lance.version))
-            result = self.retried(
-                lambda: (
-                    lance.merge_insert(key)
-                    .when_matched_update_all()
-                    .when_not_matched_insert_all()
-                    .when_not_matched_by_source_delete(where)
-                    .execute(table)
-                )
-            )
+            before_commit(self, lance)
+            done = self._commit(lance, key, week, table, before, after)
             self._maintain(lance, text_column)
+        return done
+
+    def _commit(
+        self, lance: Any, key: str, week: str, table: pa.Table, before: pl.DataFrame, after: pl.DataFrame
+    ) -> Committed:
+        """Write what differs between a week's rows before and after, in one commit: of a small sync, few of them."""
+        if before.is_empty():
+            # An append keeps the order of the rows: an agent's rows lie together, and reading them touches few pages.
+            self.retried(lance.add, table)
+            return Committed(after.height, after.height, 0, 0, int(lance.version))
+        gone = before.join(after, on=key, how="anti")[key].to_list()
+        named = f"week = '{week}'" + (f" AND {_among(key, gone)}" if len(gone) <= LISTED else "")
+        told = table.filter(pc.is_in(table[key], differing(before, after, key).to_arrow()))
+        if after.is_empty() or (not len(told) and len(gone) <= LISTED):
+            self.retried(lance.delete, named if len(after) else f"week = '{week}'")
+            return Committed(after.height, 0, 0, len(gone), int(lance.version))
+        how = lance.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+        if gone:
+            told = told if len(gone) <= LISTED else table
+            how = how.when_not_matched_by_source_delete(named)
+        result = self.retried(how.execute, told)
         return Committed(
-            frame.height, result.num_inserted_rows, result.num_updated_rows, result.num_deleted_rows, result.version
+            after.height, result.num_inserted_rows, result.num_updated_rows, result.num_deleted_rows, result.version
         )
 
     def _table(self, kind: str, embedder: str, schema: pa.Schema) -> Any:
@@ -220,7 +242,17 @@ class VectorStore:
                 self.make_index(lance, column)
         lagging = indexes[text_column].num_unindexed_rows if text_column in indexes else 0
         if lagging > max(OPTIMIZE_FROM, rows // 10):
-            self.retried(lance.optimize)
+            merge(self, lance)
+        else:
+            after_commit(self, lance)
+
+    def settle(self, kinds: Iterable[str]) -> None:
+        """Remove what the last commits of kinds replaced, where nothing is left to merge: at the end of a run."""
+        for kind in kinds:
+            lance = self.open(kind)
+            if lance is not None:
+                with self.locked(kind):
+                    before_commit(self, lance)
 
     def make_index(self, lance: Any, column: str, *, replace: bool = False) -> None:
         """Make the index of a column: of vectors, of ids to filter by, or of the words of a text."""
@@ -304,15 +336,24 @@ class VectorStore:
         lance = self.open(kind)
         if lance is None or not values:
             return []
-        listed = ", ".join(quoted(value) for value in values)
-        return sorted(
-            lance.search().where(f"{key} IN ({listed})").select([key]).limit(None).to_arrow()[key].to_pylist()
-        )
+        return sorted(lance.search().where(_among(key, values)).select([key]).limit(None).to_arrow()[key].to_pylist())
 
     def count(self, kind: str) -> int:
         """Return the rows of the table that readers use."""
         lance = self.open(kind)
         return int(lance.count_rows()) if lance is not None else 0
+
+
+def differing(before: pl.DataFrame, after: pl.DataFrame, key: str) -> pl.Series:
+    """Return the keys of the rows that are new or not as they were; the vector of a row is that of its ``text_hash``."""
+    others = [name for name in after.columns if name != key]
+    was = before.select(key, pl.struct(others).alias("_was"))
+    both = after.select(key, pl.struct(others).alias("_is")).join(was, on=key, how="left", maintain_order="left")
+    return both.filter(pl.col("_is").ne_missing(pl.col("_was")))[key]
+
+
+def _among(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(quoted(value) for value in values)})"
 
 
 def lance_schema(record: type[Record], dim: int, *, tokens: bool = False) -> pa.Schema:

@@ -19,6 +19,11 @@ CLOSED = ("enable_external_access", "autoinstall_known_extensions", "autoload_kn
 
 READS_ONLY: dict[str, Any] = {**dict.fromkeys(CLOSED, "false"), "lock_configuration": "true"}
 
+SMALL_BLOCK, LARGE_BLOCK = 16_384, 262_144
+SMALL_BLOCKS_TO = 32 << 20
+"""Bytes of a published file from which on the next one has DuckDB's default blocks. A column of a table takes a block at least:
+the models of 500 messages took 4.7 MB, with the smallest blocks 0.4 MB. Two million rows are written twice as fast in large ones."""
+
 DAMAGED = "publish it again with `memory materialize --all`"
 
 
@@ -62,7 +67,11 @@ class Warehouse:
             if from_published and self.path.exists():
                 shutil.copyfile(self.path, aside)
             try:
-                connection = duckdb.connect(str(aside), config={"threads": min(4, os.cpu_count() or 1)})
+                config: dict[str, Any] = {
+                    "threads": min(4, os.cpu_count() or 1),
+                    "default_block_size": self._block_size(),
+                }
+                connection = duckdb.connect(str(aside), config=config)
                 try:
                     connection.execute("SET TimeZone = 'UTC'")
                     connection.execute("SET enable_progress_bar = false")
@@ -80,6 +89,11 @@ class Warehouse:
             finally:
                 aside.unlink(missing_ok=True)
                 aside.with_name(aside.name + ".wal").unlink(missing_ok=True)
+
+    def _block_size(self) -> int:
+        """Return the size of the blocks of a new file, by that of the published one (see `SMALL_BLOCKS_TO`)."""
+        large = self.path.exists() and self.path.stat().st_size > SMALL_BLOCKS_TO
+        return LARGE_BLOCK if large else SMALL_BLOCK
 
     def _rotate(self) -> None:
         """Keep the published file as version 1; a hard link, so that it never leaves its place."""

@@ -9,7 +9,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import polars as pl
@@ -85,6 +86,31 @@ DERIVED = {
 }
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def again_at_newest(
+    reading: Callable[Concatenate["Memories", P], R],
+) -> Callable[Concatenate["Memories", P], R]:
+    """Read once more from the newest version when files of the one being read are gone.
+
+    A replaced version stays for some seconds (`[vectors] grace_s`): an erasure leaves none, and a process may be halted for longer.
+    """
+
+    @wraps(reading)
+    def read(self: "Memories", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return reading(self, *args, **kwargs)
+        except (RuntimeError, OSError) as error:
+            if "not found" not in str(error).lower():
+                raise
+        self.forget_versions()
+        return reading(self, *args, **kwargs)
+
+    return read
+
+
 class Memories:
     """Reads the tables of one installation, with a cache that a new version of a table makes void."""
 
@@ -124,11 +150,18 @@ class Memories:
                     self._versions[name] = known
             return lance, known[1]
 
+    def forget_versions(self) -> None:
+        """Open tables anew at the next reading."""
+        with self._lock:
+            self._tables.clear()
+            self._versions.clear()
+
     def maker(self, kind: str) -> str | None:
         """Return the fingerprint of what made the table that readers use."""
         now = self.vectors.current(kind)
         return None if now is None else str(now["embedder"])
 
+    @again_at_newest
     def messages(
         self, scope: Scope, question: str, vector: Callable[[], np.ndarray | None] | None, pieces: int
     ) -> Image | None:
@@ -159,6 +192,7 @@ class Memories:
         part = _part(lance, scope, question, vector() if vector is not None else None, columns)
         return image_of(self.vectors.run(part), vectors=vector is not None, pieces=pieces)
 
+    @again_at_newest
     def derived(self, kind: str, scope: Scope) -> pl.DataFrame:
         """Return the facts or episodes of a scope with their vectors, empty without table."""
         opened = self.table(kind)
@@ -174,6 +208,7 @@ class Memories:
         self._put(key, version, rows, int(rows.estimated_size()))
         return rows
 
+    @again_at_newest
     def concerned(self, scope: Scope, ids: Sequence[str], *, asked: bool) -> Image:
         """Return these messages and what may have withdrawn them; empty if nobody asked to forget anything (see `_concerned`)."""
         opened = self.table("message_embeddings")
@@ -187,6 +222,7 @@ class Memories:
         """Return the columns to read of a table of messages."""
         return [column for column in NEEDED if column in self._columns[name]]
 
+    @again_at_newest
     def owner_of(self, episode: str) -> str | None:
         """Return the agent whose episode this is, None when there is none."""
         opened = self.table("episode_embeddings")
@@ -195,6 +231,7 @@ class Memories:
         found = self.vectors.run(_fetch(opened[0], f"episode_id = {quoted(episode)}", ["agent_id"]))
         return str(found["agent_id"][0]) if len(found) else None
 
+    @again_at_newest
     def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
         """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
         opened = self.table("episode_embeddings") if ids else None

@@ -77,9 +77,11 @@ class Installation:
     @cached_property
     def vectors(self) -> VectorStore:
         """Return the LanceDB tables."""
+        from resources.vector_upkeep import Upkeep
         from resources.vectors import VectorStore
 
-        return VectorStore(self.settings.vectors_dir)
+        bounds = self.settings.vectors
+        return VectorStore(self.settings.vectors_dir, Upkeep(bounds.parts, bounds.grace_s))
 
     @cached_property
     def warehouse(self) -> Warehouse:

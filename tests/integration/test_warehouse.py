@@ -254,3 +254,27 @@ def test_analytics_hold_no_id_and_no_private_text(settings: Settings) -> None:
         )
     for private in ("user-ana", "user-ben", "Bilbao", "Rose", "Ana"):
         assert private not in dump, private
+
+
+def test_a_small_file_has_small_blocks_and_one_that_has_grown_the_usual_ones(tmp_path: Path) -> None:
+    path = tmp_path / "analytics.duckdb"
+    with duckdb.connect(str(path)) as connection:  # as published by an earlier release: blocks of 256 KB
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+    warehouse = Warehouse(path, keep=0)
+
+    def publish(rows: int, *, from_published: bool) -> int:
+        with warehouse.build(from_published=from_published) as (connection, publication):
+            for number in range(30):
+                what = f"SELECT n, hash(n) AS h, {number} AS k FROM range({rows}) r(n)"
+                connection.execute(f"CREATE OR REPLACE TABLE t{number} AS {what}")
+            publication.confirm()
+        with warehouse.connect() as connection:
+            assert connection.execute("SELECT count(*) FROM t29").fetchone() == (rows,)
+            return int(connection.execute("SELECT block_size FROM pragma_database_size()").fetchone()[0])
+
+    assert publish(10, from_published=True) == 262_144
+    assert publish(10, from_published=False) == 16_384
+    assert path.stat().st_size < 2_500_000
+    assert publish(160_000, from_published=False) == 16_384
+    assert path.stat().st_size > 32 << 20
+    assert publish(10, from_published=False) == 262_144
