@@ -206,4 +206,4 @@ def finish(result: Any) -> None:
         if not check.passed
     ]
     what = "; ".join([*reasons, *checks]) or "the run failed"
-    raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `make ui`)")
+    raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `memory ui`)")
