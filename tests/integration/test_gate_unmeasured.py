@@ -236,7 +236,9 @@ def test_an_adapter_that_could_not_be_measured_is_not_served_and_says_why(make_s
         connection.exec_driver_sql("UPDATE speaker_names SET display_name = 'u-17' WHERE speaker_id LIKE 'user-%'")
     result = run_job(settings, "train_personality", "lumi")
     assert not result.success
-    (check,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "gate"]
+    checks = [one for one in result.get_asset_check_evaluations() if one.check_name == "gate"]
+    assert len(checks) == 1, [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
+    check = checks[0]
     assert not check.passed
     assert "secrets could not be measured: nobody behind the dataset has a name" in check.description
     assert check.metadata["secrets"].value == "not measured"
