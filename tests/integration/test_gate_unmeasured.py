@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,12 +250,23 @@ def test_an_adapter_that_could_not_be_measured_is_not_served_and_says_why(make_s
     assert "secrets" in json.loads(row["evaluation"])["unmeasured"]
     with pytest.raises(TrainingError, match=r"did not pass the gate: .*secrets could not be measured: nobody behind"):
         tools.adapter_book.promote(row["adapter_id"])
-    # Nobody's core memory: its name is asked.
-    with tools.store.writer.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM core_memory")
-    job = evaluation_job(tools, row)
-    assert (job.system, job.introduced) == ("", "name: Lumi")
-    assert [one.right for one in job.identity] == ["Lumi", "Lumi"]
+
+
+@pytest.mark.parametrize(("persona", "name"), [("sage", "sage"), ("world:castle/Guard", "Guard")])
+def test_who_has_no_core_memory_is_judged_by_its_name(make_settings, persona: str, name: str) -> None:
+    tools = Tools(make_settings(plugins={"trainer": {"use": "peft", "base": "some/base"}}))
+    tools.store.set_core_memory("lumi", "identity", "name", "Lumi", is_mutable=False)
+    key = registered(tools, "new", persona=persona)
+    folder = tools.settings.home / "datasets" / "d_new"
+    folder.mkdir(parents=True)
+    write(folder / "train.jsonl", LONG)
+    row = {"dataset_id": "d_new", "kind": "personality", "persona_id": persona, "week": None, "skill": None}
+    counts = {"n_train": len(LONG), "n_eval": 0, "created_at": datetime.now(UTC)}
+    tools.store.register("datasets", {**row, "path": "datasets/d_new", **counts})
+    job = evaluation_job(tools, tools.adapter_book.get(key))
+    assert (job.system, job.introduced) == ("", f"name: {name}")
+    assert {one.right for one in job.identity} == {name}
+    assert all("Lumi" in one.wrong for one in job.identity)
 
 
 def test_an_adapter_that_an_earlier_gate_let_pass_unmeasured_is_judged_again(make_settings) -> None:
