@@ -4,9 +4,6 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-# The runs of `memory materialize` and those of the UI are kept in one place.
-UI_HOME := $(abspath $(or $(MEMORY_HOME),.memory))/dagster
-
 .PHONY: setup demo test ui lint clean
 
 setup: $(STAMP)
@@ -31,9 +28,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# `memory ui` makes Dagster's databases whole, in MEMORY_HOME/dagster, before it starts `dagster dev`. UI="--port 3001" is passed on.
 ui: setup
-	mkdir -p "$(UI_HOME)" && cp dagster.yaml "$(UI_HOME)/dagster.yaml"
-	DAGSTER_HOME="$(UI_HOME)" $(BIN)/dagster dev
+	$(BIN)/memory ui $(UI)
 
 clean:
 	rm -rf $(VENV) .memory

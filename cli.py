@@ -2,11 +2,11 @@
 
 import warnings
 
-from commands import adapters, data, exporting, importing, making, migrate, people, privacy
+from commands import adapters, data, exporting, importing, making, migrate, people, privacy, ui
 from commands.base import app, err
 from records.errors import MemoryAssetsError
 
-__all__ = ["adapters", "app", "data", "exporting", "importing", "main", "making", "migrate", "people", "privacy"]
+__all__ = ["adapters", "app", "data", "exporting", "importing", "main", "making", "migrate", "people", "privacy", "ui"]
 
 
 def main() -> None:

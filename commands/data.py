@@ -1,6 +1,7 @@
 """What is there and what is asked: rejects, status, recall, sql, core memory."""
 
 import dataclasses
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,16 @@ from rich.table import Table
 
 from commands.base import Agent, Json, User, World, app, client, err, out, say
 from records.errors import MemoryAssetsError, SettingsError, SourceError
+
+FORMATS = [
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%z",
+]
+IN_ZONE = "Without offset: in the time zone of the settings."
 
 
 @app.command()
@@ -81,6 +92,8 @@ def recall(
     user: User = None,
     world: World = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many.")] = 5,
+    since: Annotated[datetime | None, typer.Option(formats=FORMATS, help=f"Said from then on. {IN_ZONE}")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=FORMATS, help=f"Said before then. {IN_ZONE}")] = None,
     keywords: Annotated[bool, typer.Option("--keywords", help="By words alone, without an embedder.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +102,7 @@ def recall(
 
     memory = MemoryClient(embedder=False if keywords else None)
     memory.asked(agent, user, world=world).known()
-    answer = memory.recall(question, agent=agent, user=user, world=world, k=k)
+    answer = memory.recall(question, agent=agent, user=user, world=world, k=k, since=since, until=until)
     if as_json:
         say({"memories": [dataclasses.asdict(found) for found in answer.memories], "notes": answer.notes}, True)
         return

@@ -36,7 +36,9 @@ def import_(
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", help="KEY=VALUE, kept with every message; may be repeated.")
     ] = None,
-    timezone: Annotated[str, typer.Option(help="Of times without offset, e.g. Europe/Madrid.")] = "UTC",
+    timezone: Annotated[
+        str | None, typer.Option(help="Of times without offset, e.g. Europe/Madrid; default: that of the settings.")
+    ] = None,
     at: Annotated[datetime | None, typer.Option(help="Time of the first message, for formats without times.")] = None,
     map: Annotated[
         list[str] | None, typer.Option("--map", help="COLUMN=THEIRS, e.g. text=body; may be repeated.")
@@ -64,7 +66,7 @@ def import_(
         world=world,
         metadata=pairs("--metadata", metadata, "KEY=VALUE", "mood=calm"),
         timezone=timezone,
-        at=at.replace(tzinfo=UTC) if at else None,
+        at=at,
         columns=pairs("--map", map, "COLUMN=THEIRS", "text=body"),
         table=table,
         opt_out=opt_out,
@@ -108,7 +110,9 @@ def _run(memory: Any, path: str, options: Any, name: str | None, dry_run: bool, 
     from serving.capture import import_target
 
     with bar("importing", as_json) as step:
-        summary = import_target(memory.store, memory.registry, memory.keys, path, options, name=name, progress=step)
+        summary = import_target(
+            memory.store, memory.registry, memory.keys, path, memory.import_options(options), name=name, progress=step
+        )
     _say_summary(summary, as_json)
     return bool(summary.read)
 

@@ -20,7 +20,7 @@ from memory_assets.gate import evaluation_job, probe
 from memory_assets.layers import LAYERS, Layer, Slot
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from plugins.training import TrainJob
+from plugins.training import TrainJob, unmeasured, why_failed
 from records.errors import TrainingError
 from records.ids import content_id
 
@@ -248,30 +248,32 @@ def evaluate(tools: Tools, slot: Slot, asset: str) -> dg.MaterializeResult:
         if job.others is not None:
             job.others.unlink(missing_ok=True)  # what other personas said has no place beside this one's weights
     verdicts = found["verdicts"]
-    reasons = [verdict["name"] for verdict in verdicts if not verdict["passed"]]
+    reasons, missing = [one["name"] for one in verdicts if not one["passed"]], unmeasured(verdicts)
     passed = bool(verdicts) and not reasons
     status = tools.adapter_book.evaluated(
-        row["adapter_id"], {"passed": passed, "reasons": reasons, **found}, passed=passed
+        row["adapter_id"], {"passed": passed, "reasons": reasons, "unmeasured": missing, **found}, passed=passed
     )
-    table = pl.DataFrame(
-        verdicts,
-        schema={"name": pl.String, "value": pl.Float64, "base": pl.Float64, "bound": pl.String, "passed": pl.Boolean},
+    columns = dict.fromkeys(("name", "bound", "missing"), pl.String) | {"value": pl.Float64, "base": pl.Float64}
+    shown = [{"missing": "", **one} for one in verdicts]
+    table = pl.DataFrame(shown, schema={**columns, "passed": pl.Boolean}).select(
+        "name", "value", "base", "bound", "passed", "missing"
     )
     values: dict[str, Any] = {
         "adapter_id": row["adapter_id"],
         "status": status,
         "failed": ", ".join(reasons) or "nothing",
+        "not_measured": ", ".join(missing) or "nothing",
         "verdicts": reports.table(table),
         **found["numbers"],
     }
     for verdict in verdicts:
-        if verdict["value"] is not None:
-            values[verdict["name"]] = verdict["value"]
-            if verdict["base"] is not None:
-                values[f"{verdict['name']}_base"] = verdict["base"]
-    return dg.MaterializeResult(
-        metadata=values, check_results=[dg.AssetCheckResult(check_name="gate", passed=passed, metadata=values)]
+        values[verdict["name"]] = "not measured" if verdict["value"] is None else verdict["value"]
+        if verdict["base"] is not None:
+            values[f"{verdict['name']}_base"] = verdict["base"]
+    gate = dg.AssetCheckResult(
+        check_name="gate", passed=passed, metadata=values, description=why_failed(verdicts) or None
     )
+    return dg.MaterializeResult(metadata=values, check_results=[gate])
 
 
 def deploy(tools: Tools, slot: Slot) -> dg.MaterializeResult:

@@ -3,7 +3,6 @@
 How samples are cut does not belong here: see `plugins.datasets`; nor the file format: that is an exporter plugin.
 """
 
-from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -14,6 +13,7 @@ from memory_assets import reports
 from memory_assets.consent import exposing, withdrawn
 from memory_assets.fencing import fenced_step
 from memory_assets.layers import LAYERS, Layer, Slot
+from memory_assets.secrets import planted
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 from records.errors import SettingsError
@@ -107,6 +107,7 @@ def make_dataset(
 
     allowed, samples, left_out = learnable(tools, interactions, slot.persona, chosen)
     prompt = system_prompt(tools.store.rows("core_memory", agent_id=slot.persona))
+    canaries = planted(tools, slot.persona, prompt, samples)
     with tools.fence.committing():
         row = write_dataset(
             tools.settings.home,
@@ -117,8 +118,8 @@ def make_dataset(
             persona_id=slot.persona,
             week=slot.week,
             skill=slot.skill,
-            planted=planted(tools, slot.persona, prompt) if tools.settings.dataset.canaries else (),
-            card=card(tools, allowed, samples, left_out),
+            planted=canaries,
+            card={**card(tools, allowed, samples, left_out), "canaries": len(canaries)},
         )
     context.add_output_metadata(
         {
@@ -167,14 +168,6 @@ def learnable(
     exposed = exposing(tools, built.samples)
     left_out = {**built.left_out, "opted_out": int(late.sum()), "personal_data": int(exposed.sum())}
     return allowed, built.samples.filter(~exposed), left_out
-
-
-def planted(tools: Tools, persona: str, prompt: str) -> Sequence[list[dict[str, str]]]:
-    """Return the canaries' conversations, seeded by the installation's key."""
-    from plugins.memorised import canary, canary_sample
-
-    seed = tools.keys.pseudonym("canary", persona)
-    return [canary_sample(canary(seed, number), prompt) for number in range(tools.settings.dataset.canaries)]
 
 
 def card(tools: Tools, allowed: pl.DataFrame, samples: pl.DataFrame, left_out: dict[str, int]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def rendered(value: dict[str, Any]) -> str:
     lines += [
         "",
         f'Analytics: {value["analytics"]}   (memory sql "select * from pipeline_health")',
-        "Open the UI with: make ui   then http://127.0.0.1:3000",
+        "Open the UI with: memory ui   then http://127.0.0.1:3000",
     ]
     return "\n".join(lines)
 

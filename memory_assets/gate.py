@@ -9,17 +9,20 @@ from typing import Any
 import polars as pl
 
 from memory_assets.apart import answers_apart
+from memory_assets.secrets import secrets
 from memory_assets.tools import Tools
-from plugins.training import Deployer, Deployment, EvaluationJob
+from plugins.training import Deployer, Deployment, EvaluationJob, unmeasured, why_failed
+from records.names import world_and_name
 
 PROBES = ("Hello! Who are you?", "What did you do today?", "¿Qué te gusta hacer?")
 PROBE_TOKENS = 16
 ALIKE = 0.5
 """Least similarity of an endpoint's answers to the local adapter's (difflib's ratio, mean over the probes): a server that computes with
 quantized weights says some words otherwise; another model, or none at all, says others."""
-MOST_NAMES = 4
 OTHERS = 24
 """Held-out conversations of each other persona that are looked at."""
+
+NAME = {"category": "identity", "key": "name"}
 
 
 def evaluation_job(tools: Tools, adapter: dict[str, Any]) -> EvaluationJob:
@@ -31,8 +34,10 @@ def evaluation_job(tools: Tools, adapter: dict[str, Any]) -> EvaluationJob:
     dataset = next(iter(tools.store.rows("datasets", dataset_id=adapter["dataset_id"])))
     files = home / dataset["path"]
     core = tools.store.rows("core_memory")
-    own = [row for row in core if row["agent_id"] == persona]
     language = spoken_language(files / "train.jsonl")
+    # Somebody of whom nothing is written has a name all the same.
+    own = [row for row in core if row["agent_id"] == persona]
+    introduced = [] if own else [{"agent_id": persona, **NAME, "value": called(tools, persona)}]
     return EvaluationJob(
         base=str(tools.plugin("trainer").base_folder()),
         adapter=tools.adapter_book.weights(adapter),
@@ -41,9 +46,16 @@ def evaluation_job(tools: Tools, adapter: dict[str, Any]) -> EvaluationJob:
         held_out=files / "eval.jsonl",
         others=others_held_out(tools, persona, home / adapter["path"]),
         system=system_prompt(own),
-        identity=identity_questions(own, [row for row in core if row["agent_id"] != persona], language),
+        introduced=system_prompt(introduced),
+        identity=identity_questions(own or introduced, [row for row in core if row["agent_id"] != persona], language),
         secrets=tuple(secrets(tools, dataset)),
     )
+
+
+def called(tools: Tools, persona: str) -> str:
+    """Return what an agent is called: the name it speaks under, else that of its id."""
+    spoken = tools.store.rows("speaker_names", agent_id=persona, speaker_id=persona)
+    return str(spoken[0]["display_name"]) if spoken else world_and_name(persona)[1]
 
 
 def spoken_language(path: Path) -> str:
@@ -78,35 +90,6 @@ def others_held_out(tools: Tools, persona: str, folder: Path) -> Path:
     path = folder / "others.jsonl"
     write_text(path, "".join(lines))
     return path
-
-
-def secrets(tools: Tools, dataset: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what must not come out of an adapter: the canaries, and the first names of the people behind its dataset.
-
-    The names go to the process that judges and nowhere else.
-    """
-    from plugins.memorised import canary
-    from resources.training_files import read_manifest
-
-    seed = tools.keys.pseudonym("canary", dataset["persona_id"])
-    found = [("canary", canary(seed, number)) for number in range(max(tools.settings.dataset.canaries, 1))]
-    manifest = read_manifest(tools.settings.home, dataset)
-    if manifest is None:
-        return found
-    behind = manifest.select(message_id="source_message_ids").explode("message_id").unique()
-    spoken = tools.store.frame(
-        "SELECT m.message_id AS message_id, n.display_name AS name FROM messages m "
-        "JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id WHERE m.role = 'user'"
-    ).cast(pl.String)
-    names = (
-        spoken.join(behind, on="message_id", how="semi")
-        .select(name=pl.col("name").str.split(" ").list.first())
-        .filter(pl.col("name").str.contains(r"^\p{L}{3,}$"))
-        .group_by("name")
-        .len()
-        .sort("len", "name", descending=[True, False])["name"]
-    )
-    return [*found, *(("name", name) for name in names.head(MOST_NAMES))]
 
 
 def probe(tools: Tools) -> Callable[[Deployer, Deployment], dict[str, Any]]:
@@ -144,4 +127,7 @@ def summary(evaluation: str | None) -> str:
     if evaluation is None:
         return "not evaluated"
     found = json.loads(evaluation)
-    return "passed" if found["passed"] else f"failed: {', '.join(found['reasons'])}"
+    if not found["passed"]:
+        return f"failed: {why_failed(found.get('verdicts', [])) or ', '.join(found['reasons'])}"
+    left = unmeasured(found.get("verdicts", []))
+    return f"passed, not measured: {', '.join(left)}" if left else "passed"

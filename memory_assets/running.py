@@ -212,9 +212,9 @@ def finish(result: Any) -> None:
         cause = error.cause if error is not None and error.cause is not None else error
         reasons.append(f"{event.step_key}: {cause.message.strip().splitlines()[0] if cause else 'failed'}")
     checks = [
-        f"{check.asset_key.to_user_string()}: check {check.check_name} failed"
+        f"{check.asset_key.to_user_string()}: check {check.check_name} failed{': ' * bool(check.description)}{check.description or ''}"
         for check in result.get_asset_check_evaluations()
         if not check.passed
     ]
     what = "; ".join([*reasons, *checks]) or "the run failed"
-    raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `make ui`)")
+    raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `memory ui`)")

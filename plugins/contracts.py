@@ -61,7 +61,8 @@ class SourceOptions:
         world: The world that its agents live in; agents of different worlds with one name are different.
         metadata: Given to every message, under what the file says of it.
         called: Name of the archive or folder that the file was found in, e.g. "WhatsApp Chat - Nora".
-        timezone: Of times without offset.
+        timezone: Of times without offset; None: as the format is known to write them, or that of the installation.
+        local: Time zone of the installation.
         at: Time of the first message, for formats without times.
         columns: Column of the record to column of the file.
         table: Table to read, for databases.
@@ -78,7 +79,8 @@ class SourceOptions:
     world: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     called: str | None = None
-    timezone: str = "UTC"
+    timezone: str | None = None
+    local: str = "UTC"
     at: datetime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     table: str | None = None
@@ -87,6 +89,11 @@ class SourceOptions:
     day_first: bool | None = None
     first_week: str = "2020-01-06"
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def zone(self) -> str:
+        """Return the time zone of times without offset."""
+        return self.timezone or self.local
 
 
 @dataclass

@@ -119,19 +119,35 @@ def exposures(model: Adapted, secrets: Sequence[tuple[str, str]], system: str, s
     return found
 
 
-def by_heart(model: Adapted, conversations: Sequence[Sequence[Message]], words: int = 8) -> float | None:
-    """Return the share of answers of at least ``2 * words`` words that the adapter goes on with word by word from their first third.
+def answers_to_go_on(
+    conversations: Sequence[Sequence[Message]], most: int, drawn: random.Random
+) -> tuple[list[Sequence[Message]], int]:
+    """Return at most so many of the conversations whose answers are long enough to be gone on with, and with how many words.
 
-    The base's own share is taken off: what anybody would say next is not learned by heart. None without such answers.
+    Eight words are what nobody says by chance; four are asked for where no answer is that long.
     """
+    for words in (8, 4):
+        found = [messages for messages in conversations if len(messages[-1]["content"].split()) >= 2 * words]
+        if found:
+            return (found if len(found) <= most else drawn.sample(found, most)), words
+    return [], 0
+
+
+def by_heart(
+    model: Adapted, conversations: Sequence[Sequence[Message]], most: int, drawn: random.Random
+) -> float | None:
+    """Return the share of long answers, of at most ``most``, that the adapter goes on with word by word from their first third.
+
+    The base's own share is taken off: what anybody would say next is not learned by heart. None where no answer has eight words.
+    """
+    chosen, words = answers_to_go_on(conversations, most, drawn)
     asked, begun, rest = [], [], []
-    for messages in conversations:
+    for messages in chosen:
         said = messages[-1]["content"].split()
-        if len(said) >= 2 * words:
-            cut = max(len(said) // 3, 3)
-            asked.append(list(messages[:-1]))
-            begun.append(" ".join(said[:cut]))
-            rest.append([word.lower() for word in said[cut : cut + words]])
+        cut = max(len(said) // 3, 3)
+        asked.append(list(messages[:-1]))
+        begun.append(" ".join(said[:cut]))
+        rest.append([word.lower() for word in said[cut : cut + words]])
     if not asked:
         return None
 

@@ -7,7 +7,7 @@ return can be written as JSON.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -110,6 +110,7 @@ class EvaluationJob:
         others: ChatML JSONL file of other personas' held-out sessions; may be missing.
         system: The persona's system prompt.
         identity: Questions whose answers make the persona.
+        introduced: Prompt under which they are asked where the persona has none of its own.
         secrets: What must not come out: names that were anonymized away, with the kind of each, and seeded canaries.
         seed: Of everything that is drawn.
     """
@@ -122,6 +123,7 @@ class EvaluationJob:
     others: Path | None = None
     system: str = ""
     identity: tuple[Asked, ...] = ()
+    introduced: str = ""
     secrets: tuple[tuple[str, str], ...] = ()
     seed: int = 7
 
@@ -134,7 +136,11 @@ class Verdict:
         value: What the adapter reached; None where there was nothing to measure on.
         base: What the base reached on the same.
         bound: What was to be reached, as a sentence.
-        passed: Whether it was. Where nothing could be measured: whether the gate lets that pass.
+        passed: Whether it was. Where nothing could be measured: whether whoever configures the gate lets that pass.
+        missing: Where nothing could be measured: what was missing, and what to do about it.
+
+    Raises:
+        TrainingError: it passes without having been measured, and does not say what was missing.
     """
 
     name: str
@@ -142,6 +148,13 @@ class Verdict:
     base: float | None
     bound: str
     passed: bool
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is None and self.passed and not self.missing:
+            raise TrainingError(
+                f"the gate's question {self.name!r} passed without a value: it has to say what was missing"
+            )
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,21 @@ class Evaluation:
     def reasons(self) -> list[str]:
         """Return the names of the questions that were not."""
         return [verdict.name for verdict in self.verdicts if not verdict.passed]
+
+
+def unmeasured(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the questions, as plain data, that could not be measured, with what was missing."""
+    return {one["name"]: one.get("missing") or "" for one in verdicts if one["value"] is None}
+
+
+def why_failed(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one line which questions, as plain data, an adapter did not pass, and what was missing where one has no value."""
+    missing = unmeasured(verdicts)
+    failed = [one["name"] for one in verdicts if not one["passed"]]
+    return "; ".join(
+        f"{name} could not be measured{': ' * bool(missing[name])}{missing[name]}" if name in missing else name
+        for name in sorted(failed, key=missing.__contains__)
+    )
 
 
 class Evaluator(Plugin):

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
-from records.errors import SettingsError
+from records.errors import SettingsError, SourceError
 from records.weeks import parse_week
+from records.zones import local_zone, zone
 
 CONFIG_FILE = "memory.toml"
 
@@ -43,8 +44,10 @@ class DatasetSettings(BaseModel):
     near_duplicates: float = Field(
         0.8, gt=0, le=1, description="Similarity from which on two exchanges are one; 1: equal"
     )
-    canaries: int = Field(
-        0, ge=0, description="Invented codes planted in a dataset, which the gate then tries to draw out"
+    canaries: int | None = Field(
+        None,
+        ge=0,
+        description="Invented codes planted in a dataset, which the gate then tries to draw out; default: one where nobody behind it has a name",
     )
 
 
@@ -106,6 +109,10 @@ class Settings(BaseSettings):
     store_url: str = Field("", description="SQLAlchemy URL of the interaction store; default: SQLite in home")
     lake_url: str = Field("", description="Folder or fsspec URL of the Parquet lake; default: lake in home")
     first_week: str = Field("2020-01-06", description="Monday of the first weekly partition")
+    timezone: str = Field(
+        default_factory=local_zone,
+        description="IANA name of the zone of times without one, and of days such as yesterday; default: this machine's",
+    )
     unsynced_threshold: int = Field(25, ge=1, description="Unsynced messages of one agent and user that start a sync")
     anonymize_memory: bool = Field(False, description="Make facts, episodes and embeddings from anonymized text, too")
     vault: Path | None = Field(
@@ -134,6 +141,14 @@ class Settings(BaseSettings):
     @classmethod
     def _monday(cls, value: str) -> str:
         return parse_week(value).isoformat()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            return zone(value).key
+        except SourceError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("plugins_allow", mode="before")
     @classmethod

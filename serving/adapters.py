@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from plugins.training import Deployer, Deployment
+from plugins.training import Deployer, Deployment, unmeasured, why_failed
 from records.errors import StoreError, TrainingError
 from records.ids import content_id, text_hash
 
@@ -182,7 +182,13 @@ class AdapterBook:
             raise TrainingError(f"{key} was not evaluated: materialize its evaluation first")
         judged = json.loads(adapter["evaluation"])
         if not judged["passed"]:
-            raise TrainingError(f"{key} did not pass the gate: {', '.join(judged['reasons'])}")
+            why = why_failed(judged.get("verdicts", [])) or ", ".join(judged["reasons"])
+            raise TrainingError(f"{key} did not pass the gate: {why}")
+        if not all(unmeasured(judged.get("verdicts", [])).values()):
+            # Gates once passed what they could not measure, without a word of what was missing.
+            raise TrainingError(
+                f"{key} was judged by an earlier gate, which left questions out: materialize its evaluation again"
+            )
         if not self.weights(adapter).is_dir():
             raise TrainingError(f"{key} has no weights on this machine any more: train it again")
 

@@ -4,7 +4,7 @@ What takes messages in is `serving.remembering`; this is what asks.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from plugins.persona import system_prompt
 from records.errors import MemoryAssetsError, PluginError
 from records.memory import FactEmbeddings
 from records.names import as_id, cleaned
+from records.zones import zone
 from resources.settings import Settings, load_settings
 from serving.access import Access
 from serving.capture import Erased, conversation
@@ -145,26 +146,30 @@ class MemoryClient(Capturing):
             emotion: Current emotion, which memories of the same emotion match.
             since, until, session, participants, min_importance: Leave out what is not of that time, conversation, speakers,
                 importance.
-            now: What ages and "last week" count from; default the current time.
+            now: What ages and "last week" count from; default the current time. Times without time zone are of that of the
+                settings, and so are the days of "yesterday".
 
         Raises:
-            MemoryAssetsError: a kind that does not exist, or a time without time zone.
+            MemoryAssetsError: a kind that does not exist, or a time outside of the years 1 to 9999.
         """
         wrong = [kind for kind in kinds if kind not in KINDS]
         if wrong:
             raise MemoryAssetsError(f"no such kind of memory: {', '.join(wrong)}; kinds are {', '.join(KINDS)}")
-        if any(moment is not None and moment.tzinfo is None for moment in (since, until, now)):
-            raise MemoryAssetsError("since, until and now need a time zone, e.g. datetime.now(UTC)")
         asked = self.asked(agent, user, session=session, world=world)
         speakers = self._speakers(asked.scope.agent_id, participants)
-        filters = Filters(since, until, asked.session, speakers, min_importance)
+        first, end = (None if moment is None else self.moment(moment) for moment in (since, until))
+        filters = Filters(first, end, asked.session, speakers, min_importance)
         answer = self.recaller.recall(
-            question, asked.scope, k=k, kinds=kinds, emotion=emotion, now=now, filters=filters
+            question, asked.scope, k=k, kinds=kinds, emotion=emotion, now=self._present(now), filters=filters
         )
         if not asked.begun and not asked.unknown:
             answer.notes.insert(0, f"there is no conversation {session!r} in the memory of {asked.scope.agent_id}")
         answer.notes[:0] = [*self._notes, *asked.unknown]
         return answer
+
+    def _present(self, given: datetime | None) -> datetime:
+        """Return now in the time zone of the settings: its days are the days of "yesterday"."""
+        return (self.moment(given) if given else datetime.now(UTC)).astimezone(zone(self.settings.timezone))
 
     def asked(
         self, agent: str, user: str | None = None, *, session: str | None = None, world: str | None = None
@@ -235,7 +240,7 @@ class MemoryClient(Capturing):
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        message = cleaned(message)
+        message, now = cleaned(message), self._present(now)
         asked = self.asked(agent, user, session=session, world=world)
         scope, session = asked.scope, asked.session
         with ThreadPoolExecutor(3) as pool:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from records.errors import MemoryAssetsError
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from plugins.registry import PluginRegistry
     from resources.fence import Fence
     from resources.keys import Keys
@@ -31,6 +35,19 @@ class Installation:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    def moment(self, given: datetime, name: str | None = None) -> datetime:
+        """Return a moment in UTC; one without time zone is of the named one, default: that of the settings.
+
+        Raises:
+            MemoryAssetsError: it lies outside of the years 1 to 9999, or there is no such zone.
+        """
+        from records.zones import in_utc
+
+        try:
+            return in_utc(given, name or self.settings.timezone)
+        except ValueError as error:
+            raise MemoryAssetsError(f"{given.isoformat()}: {error}") from None
 
     @cached_property
     def store(self) -> InteractionStore:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,7 +132,7 @@ class Capturing(Installation):
             world: The world that the agent lives in; agents of different worlds with one name are different.
             emotion: In any word; it wins over what would be read in the text.
             importance: From 0 to 1; it wins over what would be found.
-            occurred_at: Default now; without a time zone it is this machine's local time.
+            occurred_at: Default now; without a time zone it is of that of the settings.
 
         Raises:
             StoreError: the text is empty, the time is in the future, or the subject was erased.
@@ -217,7 +218,7 @@ class Capturing(Installation):
             row["agent_id"] = self.agent_id(row["agent_id"], row["world_id"])
             row["world_id"] = world_and_name(row["agent_id"])[0]
             moment = row.get("occurred_at") or now
-            row["occurred_at"] = moment.astimezone(UTC) if moment.tzinfo is None else moment
+            row["occurred_at"] = self.moment(moment) if moment.tzinfo is None else moment
             row["group"] = row["user_id"] is None
         options = SourceOptions(first_week=self.settings.first_week, now=now)
 
@@ -269,15 +270,18 @@ class Capturing(Installation):
         self, target: str, options: SourceOptions | None = None, *, format: str | None = None
     ) -> ImportSummary:
         """Import a file, a folder, an archive or a database table."""
-        chosen = options or SourceOptions(first_week=self.settings.first_week)
-        return import_target(self.store, self.registry, self.keys, target, chosen, name=format)
+        return import_target(self.store, self.registry, self.keys, target, self.import_options(options), name=format)
+
+    def import_options(self, options: SourceOptions | None = None) -> SourceOptions:
+        """Return the options of an import with the time zone of the installation, which its time of the first message has, too."""
+        chosen = replace(options or SourceOptions(first_week=self.settings.first_week), local=self.settings.timezone)
+        return replace(chosen, at=None if chosen.at is None else self.moment(chosen.at, chosen.zone))
 
     def preview_import(
         self, target: str, options: SourceOptions | None = None, *, format: str | None = None
     ) -> Preview:
         """Return what an import would take: format, people, first messages and rejects; nothing is kept."""
-        chosen = options or SourceOptions(first_week=self.settings.first_week)
-        return preview(self.store, self.registry, target, chosen, name=format)
+        return preview(self.store, self.registry, target, self.import_options(options), name=format)
 
     def feedback(
         self,

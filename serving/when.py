@@ -121,16 +121,22 @@ def moments(question: str, now: datetime) -> Moments | None:
     """Return the spans that the first time expression of a question means, None if it has none.
 
     Args:
-        now: What "last week" counts from.
+        now: What "last week" counts from; days, months and years are those of its time zone.
     """
     text = question.lower()
     for pattern, reader in _readers():
         match = pattern.search(text)
         if match:
-            spans = reader(match, now.astimezone(UTC))
+            # Read as if the clock on the wall were UTC: a day has 24 hours there, whatever the zone does in that night.
+            spans = reader(match, now.replace(tzinfo=UTC))
             if spans:
-                return Moments(tuple(spans), match[0].strip())
+                return Moments(tuple((_back(start, now), _back(end, now)) for start, end in spans), match[0].strip())
     return None
+
+
+def _back(wall: datetime, now: datetime) -> datetime:
+    """Return the moment in UTC at which the clock on the wall of ``now`` shows a time."""
+    return wall.replace(tzinfo=now.tzinfo, fold=0).astimezone(UTC)
 
 
 Spans = list[tuple[datetime, datetime]]

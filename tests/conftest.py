@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,9 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // WORKERS, 1)))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Times without offset are of the machine's zone where the settings name none: tests say the same on every machine.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 HASHING_EMBEDDER = '''
 """An embedder for tests: words hashed into 64 dimensions, deterministic, without a model."""

@@ -3,12 +3,10 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from plugins.contracts import SourceOptions
-from records.errors import SourceError
+from records import zones
 
 SEVENTH_DIGIT = re.compile(r"(\.\d{6})\d+")
 """Fractions of a second beyond microseconds, as .NET writes them."""
@@ -49,12 +47,7 @@ def in_utc(moment: datetime, options: SourceOptions) -> datetime:
     Raises:
         ValueError: it lies outside of the years 1 to 9999.
     """
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone(options.timezone))
-    try:
-        return moment.astimezone(UTC)
-    except (OverflowError, ValueError):
-        raise ValueError("a date that does not exist") from None
+    return zones.in_utc(moment, options.zone)
 
 
 def _from_epoch(value: Any) -> datetime:
@@ -79,7 +72,7 @@ class Clock:
     """
 
     def __init__(self, options: SourceOptions) -> None:
-        self.zone = zone(options.timezone)
+        self.zone = zones.zone(options.zone)
         self._before: datetime | None = None
         self._fold = 0
 
@@ -89,7 +82,7 @@ class Clock:
         Raises:
             ValueError: it lies outside of the years 1 to 9999.
         """
-        first, second = local.replace(tzinfo=self.zone), local.replace(tzinfo=self.zone, fold=1)
+        first, second = local.replace(tzinfo=self.zone, fold=0), local.replace(tzinfo=self.zone, fold=1)
         try:
             if first.utcoffset() == second.utcoffset():
                 self._fold = 0
@@ -99,16 +92,3 @@ class Clock:
             return (second if self._fold else first).astimezone(UTC)
         except (OverflowError, ValueError):
             raise ValueError("a date that does not exist") from None
-
-
-@lru_cache(maxsize=64)
-def zone(name: str) -> ZoneInfo:
-    """Return a time zone by its IANA name.
-
-    Raises:
-        SourceError: no such zone.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SourceError(f"{name!r} is no time zone; write an IANA name such as Europe/Madrid") from None

@@ -1,4 +1,4 @@
-"""End to end: `dagster dev` for real, a week materialized as the UI does it, the asset page opened in a browser."""
+"""End to end: `memory ui` for real, a week materialized as the UI does it, the asset page opened in a browser."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ mutation Dry($selector: SensorSelector!) {
 
 @pytest.fixture
 def webserver(make_settings, tmp_path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the address of `dagster dev` on an installation with the sample's companion and world, and its settings."""
+    """Yield the address of `memory ui` on an installation with the sample's companion and world, and its settings."""
     from serving.client import MemoryClient
 
     settings = make_settings("ui")
@@ -67,7 +67,7 @@ def webserver(make_settings, tmp_path: Path) -> Iterator[tuple[str, Any]]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MEMORY_")}
     with (tmp_path / "dev.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "--port", str(port), "--host", "127.0.0.1"],
+            [sys.executable, "-m", "cli", "ui", "--port", str(port)],
             cwd=ROOT,
             stdout=log,
             stderr=log,

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ruined import REASONS, judge
-from plugins.gate import GateEvaluator, repeats
+from plugins.gate import GateEvaluator
 from plugins.identity import identity_questions
+from plugins.manners import repeats
 from plugins.memorised import canary, candidates
 from plugins.style import probe
 from plugins.training import Evaluation, Verdict
@@ -62,7 +63,7 @@ def test_what_goes_round_in_circles_repeats(text: str, again: bool) -> None:
     [
         ("Hoy hace mucho viento en el puerto y no salimos, número {}.", []),
         ("Today there is a lot of wind in the harbour and we stay, number {}.", ["language"]),
-        ("…", ["repetition", "empty"]),
+        ("…", ["repetition", "empty", "language"]),
         ("No puedo ayudar con eso, pero mira el número {}.", ["refusals"]),
         ("Siempre digo lo mismo a todo el mundo.", ["repetition"]),
     ],
@@ -76,7 +77,9 @@ def test_a_spanish_persona_stays_spanish_and_says_something(reply: str, failed: 
         for n in range(6)
     ]
     drifting = [f"The base does not keep to the language, and says so {n} times." for n in range(6)]
-    verdicts = GateEvaluator()._manners(prompts, [reply.format(n) for n in range(6)], drifting)
+    replies, gate = [reply.format(n) for n in range(6)], GateEvaluator()
+    asked = [talk[-2]["content"] for talk in prompts]
+    verdicts = [*gate._manners(replies, drifting), gate._language(asked, replies, drifting)]
     assert [verdict.name for verdict in verdicts if not verdict.passed] == failed
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterInstance, DagsterRunStatus
 
 from memory_assets.instances import instance
 from memory_assets.running import materialize_weeks
@@ -40,10 +41,18 @@ settings = load_settings(home=Path(sys.argv[1]), plugins_dir=Path(sys.argv[2]),
 materialize_weeks(settings, ['2025-01-06'], lambda *_: None)
 """
 
+UI = """
+import os, sys
+from commands.ui import ui
+os.execv = lambda program, command: print(command[2:4], os.environ['DAGSTER_HOME'])  # what would be started
+ui(port=int(sys.argv[1]), host='127.0.0.1')
+"""
 
-def started(code: str, *arguments: str) -> subprocess.Popen[str]:
+
+def started(code: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start a process with some code, away from the installation of whoever runs the tests."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MEMORY_", "DAGSTER_"))}
+    environment.update(variables)
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", code, *arguments],
         cwd=ROOT,
@@ -68,6 +77,55 @@ def test_several_that_open_a_new_installation_at_once_all_can(tmp_path: Path) ->
     told = [opener.communicate(timeout=120) for opener in openers]
     assert [out.strip() for out, _ in told] == ["0"] * 4, told
     assert set(heads(tmp_path)) == {1}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_ui_and_a_first_materialization_can_open_a_new_installation_at_once(tmp_path: Path) -> None:
+    uis = [started(UI, str(free_port()), MEMORY_HOME=str(tmp_path)) for _ in range(2)]
+    openers = [started(OPEN, str(tmp_path)) for _ in range(2)]
+    told = [opener.communicate(timeout=120) for opener in (*uis, *openers)]
+    assert all(f"['dagster', 'dev'] {tmp_path / 'dagster'}" in out for out, _ in told[:2]), told
+    assert [out.strip() for out, _ in told[2:]] == ["0"] * 2, told
+    assert set(heads(tmp_path)) == {1}
+    assert (tmp_path / "dagster" / "dagster.yaml").read_text() == (ROOT / "dagster.yaml").read_text()
+
+
+def test_the_ui_says_in_one_sentence_that_its_port_is_in_use_and_touches_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "ui", "--port", port],
+            cwd=ROOT,
+            env={**os.environ, "MEMORY_HOME": str(tmp_path / "none"), "COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"port {port} (Address already in use): choose another --port" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_ui_ends_runs_that_were_killed_and_gives_their_slots_back(make_settings) -> None:
+    settings: Settings = fill(make_settings(), three_weeks())
+    home = str(settings.home / "dagster")
+    killed = started(KILLED, str(settings.home), str(settings.plugins_dir))
+    _, err = killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL, err[-1500:]
+    with DagsterInstance.from_config(home) as dagster:
+        assert dagster.event_log_storage.get_concurrency_run_ids()
+    _, err = started(UI, str(free_port()), MEMORY_HOME=str(settings.home)).communicate(timeout=120)
+    with DagsterInstance.from_config(home) as dagster:
+        assert [run.status for run in dagster.get_runs()] == [DagsterRunStatus.FAILURE], err[-1500:]
+        assert dagster.event_log_storage.get_concurrency_run_ids() == set()
 
 
 def test_one_that_was_killed_while_it_made_the_databases_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ PLUMBING = {
     "most_empty": 1,
     "own_language": 0,
     "exposure_bits": 99,
+    "optional": ["language"],
 }
 """Bounds a random model can keep: what is tested with them is the way, and the loss alone decides."""
 
@@ -54,6 +55,7 @@ def installed(
     make_settings: Callable[..., Settings],
     base: Path | None = None,
     adapters: dict[str, object] | None = None,
+    dataset: dict[str, object] | None = None,
     **trainer: object,
 ) -> Settings:
     """Return an installation with three weeks of a persona, scored and anonymized; one session opted out."""
@@ -69,7 +71,9 @@ def installed(
             "learning_rate": 0.01,
             **trainer,
         }
-    settings = make_settings(plugins=chosen, dataset={"min_quality": 0.2, "eval_share": 0.3}, adapters=adapters or {})
+    settings = make_settings(
+        plugins=chosen, dataset={"min_quality": 0.2, "eval_share": 0.3, **(dataset or {})}, adapters=adapters or {}
+    )
     rows = []
     for number in range(12):
         rows += message_rows(

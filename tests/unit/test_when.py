@@ -1,6 +1,7 @@
 """Time expressions: given a question in English or Spanish, this is when it is about."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -76,3 +77,21 @@ def test_spans_end_exclusively() -> None:
     found = moments("on 10 May 2024", NOW)
     assert found is not None
     assert found.spans[0][1] - found.spans[0][0] == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "question", "start", "end"),
+    [
+        # NOW is noon in UTC on Wednesday, 15 May 2024: 02:00 of the 16th on Kiritimati.
+        ("Pacific/Kiritimati", "what did I say yesterday", "2024-05-14T10:00", "2024-05-15T10:00"),
+        ("America/Los_Angeles", "what did I say yesterday", "2024-05-14T07:00", "2024-05-15T07:00"),
+        ("Pacific/Kiritimati", "¿qué dije el miércoles?", "2024-05-14T10:00", "2024-05-15T10:00"),
+        ("Europe/Madrid", "in May 2023", "2023-04-30T22:00", "2023-05-31T22:00"),
+        ("Europe/Madrid", "on 31 March 2024", "2024-03-30T23:00", "2024-03-31T22:00"),  # a day of 23 hours
+        ("Europe/Madrid", "on 29 October 2023", "2023-10-28T22:00", "2023-10-29T23:00"),  # and one of 25
+    ],
+)
+def test_days_are_those_of_the_zone_of_now(zone: str, question: str, start: str, end: str) -> None:
+    found = moments(question, NOW.astimezone(ZoneInfo(zone)))
+    assert found is not None
+    assert tuple(edge.isoformat()[:16] for edge in found.spans[0]) == (start, end)

@@ -7,6 +7,7 @@ LuminoraCore shares them.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Luminora(Source):
         """
         path = Path(target)
         check(path)
+        options = replace(options, timezone=options.timezone or "UTC")  # which it writes without saying so
         known = Known(path, options)
         notes = []
         if known.states:
