@@ -15,7 +15,7 @@ import polars as pl
 
 from memory_assets.lineage import HOW, inputs, made_by
 from memory_assets.tools import Tools
-from plugins.contracts import Embedder
+from plugins.encoding import Encoder
 from resources.lake import WHOLE
 from resources.versions import Stamp
 
@@ -189,11 +189,11 @@ def _minutes(tools: Tools, entry: Stale, sample: pl.DataFrame, messages: int) ->
     if "embedder" in kinds:
         if not entry.texts:
             return 0.0
-        embedder: Embedder = tools.plugin("embedder")
+        encoder = Encoder(tools.plugin("embedder"))
         texts = sample["text"].head(32).to_list()
-        embedder.embed(texts[:1])
+        encoder.vectors(texts[:1])
         start = time.perf_counter()
-        embedder.embed(texts)
+        encoder.vectors(texts)
         return entry.texts * (time.perf_counter() - start) / len(texts) / 60
     judged = [tools.plugin(kind) for kind in ("scorer", "emotion", "topics")]
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from memory_assets.tools import Tools
 from plugins.encoding import Encoder
+from plugins.passages import LONGEST
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Texts embedded between two saves: what a kill in between costs."""
+
+CHARACTERS = 128_000
+"""Of them, unless it is one text: a minute or two on one core."""
 
 TOGETHER = ("agent_id", "user_id", "session_id", "position", "turn_first")
 """Order of the rows in a table: what is read together lies together."""
@@ -39,7 +43,7 @@ def commit_week(
     embedder, late = encoder.embedder, encoder.late
 
     def vectors(batch: list[str]) -> list[bytes]:
-        return [row.tobytes() for row in embedder.embed(batch)]
+        return [row.tobytes() for row in encoder.vectors(batch)]
 
     held = _held_vectors(tools, kind, encoder, week)
     known, embedded = _encoded(tools, embedder.fingerprint, wanted, held, vectors)
@@ -48,7 +52,7 @@ def commit_week(
     if late is not None:
 
         def pieces(batch: list[str]) -> list[bytes]:
-            return [rows.tobytes() for rows in late.embed(batch)]
+            return [rows.tobytes() for rows in encoder.token_vectors(batch)]
 
         held = tools.vectors.week_tokens(kind, encoder.fingerprint, week)
         known_tokens, again = _encoded(tools, late.fingerprint, wanted, held, pieces)
@@ -91,8 +95,9 @@ def _encoded(
     remembered = tools.memo.get(maker, missing["text_hash"].to_list())
     known = {**held, **remembered}
     missing = missing.filter(~pl.col("text_hash").is_in(list(remembered)))
-    for start in range(0, missing.height, CHUNK):
-        part = missing[start : start + CHUNK]
+    read = pl.col("text").str.len_chars().clip(upper_bound=LONGEST).cum_sum()
+    chunks = missing.with_columns(_texts=pl.int_range(pl.len()) // CHUNK, _read=read // CHARACTERS)
+    for part in chunks.partition_by("_texts", "_read", maintain_order=True):
         made = dict(zip(part["text_hash"].to_list(), encode(part["text"].to_list()), strict=True))
         tools.memo.put(maker, made)
         known.update(made)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from plugins.passages import PASSAGE
+from plugins.passages import VERSION as PASSAGES
 from plugins.plugin import LLM, Plugin, PluginConfig, Remembers
 from plugins.training import Deployer, Evaluator, Exporter, Trainer, TrainJob
 
@@ -209,8 +211,26 @@ class Anonymizer(Plugin):
 # -- memory ---------------------------------------------------------------------------------------------------------
 
 
-class Embedder(Plugin):
-    """Turns texts into L2-normalised vectors; the vector of a text does not depend on its batch."""
+class _ReadsPassages(Plugin):
+    """What embedders have in common: they are given texts of a bounded length, of a longer text its passages."""
+
+    @property
+    def passage(self) -> int:
+        """Return the most of a text that it is given at once, in the unit of `plugins.passages.units`: some characters of prose."""
+        return PASSAGE
+
+    @property
+    def given(self) -> str:
+        """Return how texts are cut for it: of other passages it makes other vectors."""
+        return f"{PASSAGES}/{self.passage}"
+
+
+class Embedder(_ReadsPassages):
+    """Turns texts into L2-normalised vectors; the vector of a text does not depend on its batch.
+
+    A text longer than ``passage`` is not given to it: its passages are, sorted by length with other texts, and their vectors are
+    joined by the caller (see `plugins.encoding`).
+    """
 
     kind = "embedder"
 
@@ -228,8 +248,11 @@ class Embedder(Plugin):
         return self.embed([text])[0]
 
 
-class TokenEmbedder(Plugin):
-    """Turns a text into one vector per word piece, for late interaction; optional."""
+class TokenEmbedder(_ReadsPassages):
+    """Turns a text into one vector per word piece, for late interaction; optional.
+
+    Of a text longer than ``passage`` it is given the passages; their vectors are put one after the other by the caller.
+    """
 
     kind = "tokens"
     languages: ClassVar[tuple[str, ...]] = ()

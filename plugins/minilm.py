@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from plugins.contracts import PluginConfig, TokenEmbedder
+from plugins.passages import PASSAGE
 from records.errors import PluginError
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -96,13 +97,18 @@ class MiniLMTokens(TokenEmbedder):
     """Late interaction after ColBERT (Khattab and Zaharia 2020): one vector per word piece, reduced to 128 dimensions of 8 bits."""
 
     class Config(PluginConfig):
-        """How much of a text is read; the model was trained on 128 to 256 word pieces."""
+        """How many word pieces of a text are read at once; the model was trained on 128 to 256."""
 
         longest: int = 256
 
     name = "minilm"
     version = "all-MiniLM-L6-v2.1"
     languages = ("en",)
+
+    @property
+    def passage(self) -> int:
+        """Return what has ``longest`` word pieces."""
+        return max(1, PASSAGE * int(self.config.longest) // 256)
 
     def files(self) -> Sequence[Path]:
         """Return the projection; the weights are the official ones or none, see `weights`, and need not be read for it."""

@@ -55,6 +55,11 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
     """What it asks a language model; another prompt is another fingerprint."""
 
     @property
+    def given(self) -> str:
+        """Return what is done to its input before it gets it, as far as that decides the output."""
+        return ""
+
+    @property
     def asks_llm(self) -> bool:
         """Return whether it asks a language model: then the model decides the output, too."""
         return bool(self.prompt)
@@ -75,6 +80,7 @@ class Plugin(ABC):  # noqa: B024 - the base classes of the kinds have the abstra
         digest.update(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode())
         digest.update(self.prompt.encode())
         digest.update(self.code.encode())
+        digest.update(self.given.encode())
         for path in self.files():
             with path.open("rb") as handle:
                 while chunk := handle.read(1 << 20):

@@ -229,15 +229,38 @@ def _late(image: Image, pieces: np.ndarray, share: np.ndarray, found: dict[str, 
         found[name] = np.where(known, z.mean(axis=1), 0.0).astype(np.float64)
 
 
-BLOCK = 16_384  # word pieces compared at once
+BLOCK = 16_384
+"""Word pieces compared at once."""
+
+HALF = 128
+"""Word pieces of half a window. Of a message of more than two halves the window counts that fits best: a text of ten thousand pieces
+has a good one for *any* piece of a question somewhere, and came before every short message."""
 
 
 def _maximum_by_row(pieces: np.ndarray, starts: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Return per message the best similarity of any of its pieces to each column of ``query``; ``starts`` are in order."""
-    similar = np.empty((len(pieces), query.shape[1]), dtype=np.float32)
-    for low in range(0, len(pieces), BLOCK):
-        similar[low : low + BLOCK] = pieces[low : low + BLOCK].astype(np.float32) @ query
-    return np.maximum.reduceat(similar, starts, axis=0) / np.float32(127)
+    """Return per message the best similarity to each column of ``query`` of any of its pieces, of a long one of any in one window.
+
+    ``starts`` are in order.
+    """
+    best = np.empty((len(starts), query.shape[1]), dtype=np.float32)
+    ends = np.append(starts[1:], len(pieces))
+    low = 0
+    while low < len(starts):
+        first = starts[low]
+        high = max(low + 1, int(np.searchsorted(ends, first + BLOCK, side="right")))
+        similar = pieces[first : ends[high - 1]].astype(np.float32) @ query
+        best[low:high] = np.maximum.reduceat(similar, starts[low:high] - first, axis=0)
+        for place in low + np.flatnonzero(ends[low:high] - starts[low:high] > 2 * HALF):
+            best[place] = _best_window(similar[starts[place] - first : ends[place] - first])
+        low = high
+    return best / np.float32(127)
+
+
+def _best_window(similar: np.ndarray) -> np.ndarray:
+    """Return the best similarities (columns,) within the window of two halves where their mean is highest."""
+    halves = np.maximum.reduceat(similar, np.arange(0, len(similar), HALF), axis=0)
+    windows = np.maximum(halves[1:], halves[:-1])
+    return np.asarray(windows[windows.mean(axis=1).argmax()])
 
 
 def _moved(image: Image, values: np.ndarray, back: int) -> np.ndarray:

@@ -45,6 +45,12 @@ CACHED_QUESTIONS = 256
 EMBED_AT_ONCE = 8
 """Fresh messages that one question may embed; the others are found by words until the next question or the next run."""
 
+CHARACTERS_AT_ONCE = 8_000
+"""Of all fresh messages that one question may embed, six seconds on one core with the built-in models."""
+
+CHARACTERS_OF_ONE = 4_000
+"""Of one long fresh message that are embedded, from all over it; the whole is when a run takes it in."""
+
 KINDS = ("message", "fact", "episode")
 
 
@@ -366,12 +372,13 @@ class Recaller:
         """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""
         if not dim or self.encoder is None:
             return {}
-        late = self.encoder.late
         unknown = rows.filter(~pl.col("message_id").is_in(list(self._fresh))).head(EMBED_AT_ONCE)
+        so_far = pl.col("text").str.len_chars().clip(upper_bound=CHARACTERS_OF_ONE).cum_sum()
+        unknown = unknown.filter(so_far <= CHARACTERS_AT_ONCE)
         if unknown.height:
             said = unknown.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-            tokens = late.embed(said) if late is not None else [np.zeros((0, 0), np.int8)] * len(said)
-            vectors = self.encoder.embedder.embed(said)
+            tokens = self.encoder.token_vectors(said, CHARACTERS_OF_ONE)
+            vectors = self.encoder.vectors(said, CHARACTERS_OF_ONE)
             self._fresh.update(zip(unknown["message_id"], zip(vectors, tokens, strict=True), strict=True))
         while len(self._fresh) > CACHED_VECTORS:
             self._fresh.popitem(last=False)

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -93,6 +95,68 @@ def test_a_fresh_message_is_found_within_a_tenth_of_a_second_and_once_after_the_
     assert weekly_run(memory.settings, WEEK, WEEK).success
     again = memory.recall("who sings opera?", agent="sage", user="ana", kinds=("message",))
     assert [m.id for m in again.memories].count(said) == 1
+
+
+DEEP = "Our neighbour's parrot learned to imitate the sound of our doorbell and it drives us mad. "
+
+
+def pasted(length: int) -> str:
+    """Return a long text about other things, with one sentence near its end."""
+    lines = [
+        f"Line {number} of the report is about pipes, invoices and the weather in May. "
+        for number in range(length // 70)
+    ]
+    return "".join([*lines[: len(lines) * 9 // 10], DEEP, *lines[len(lines) * 9 // 10 :]])
+
+
+def test_what_stands_deep_in_a_long_message_is_found_by_its_meaning(make_settings) -> None:
+    installed = make_settings(plugins={"tokens": {"use": "minilm"}})
+    client = MemoryClient(installed)
+    texts = [f"{text} ({number})" for number in range(6) for _, text in SAID]
+    texts.insert(20, pasted(12_000))
+    ids = [
+        client.remember(text, agent="sage", user="ana", session="s", occurred_at=START + timedelta(minutes=number))
+        for number, text in enumerate(texts)
+    ]
+    client.close()
+    assert weekly_run(installed, WEEK, WEEK).success  # the check of the vectors is one of its steps
+    client = MemoryClient(installed)
+    found = client.recall(
+        "Which bird copies the noise at the entrance?", agent="sage", user="ana", kinds=("message",), k=3
+    )
+    assert ids[20] in [memory.id for memory in found.memories]
+    assert max(found.memories, key=lambda memory: memory.shares.get("late", 0.0)).id == ids[20]
+    other = client.recall("Where do I live?", agent="sage", user="ana", kinds=("message",), k=3)
+    assert ids[20] not in [memory.id for memory in other.memories]
+    client.close()
+
+
+@pytest.mark.parametrize("length", [6_000, 34_000, 2_000_000])
+def test_a_question_embeds_a_bounded_part_of_long_fresh_messages(make_settings, length: int) -> None:
+    client = MemoryClient(make_settings())
+    embedder = client.recaller.embedder
+    assert embedder is not None
+    read: list[int] = []
+    embed = embedder.embed
+
+    def counted(texts: Sequence[str]) -> np.ndarray:
+        read.extend(len(text) for text in texts)
+        return embed(texts)
+
+    embedder.embed = counted  # type: ignore[method-assign]
+    pastes = [
+        client.remember(f"{number}: {pasted(length)}", agent="sage", user="ana", session="s") for number in range(4)
+    ]
+    said = client.remember("My parrot Coco sings opera.", agent="sage", user="ana", session="s")
+    found = client.recall("who sings opera?", agent="sage", user="ana", kinds=("message",))
+    assert found.memories[0].id == said
+    assert {memory.id for memory in found.memories} == {*pastes, said}  # by words, where not yet by meaning
+    # The question, the newest message, and of two pastes what is read of one.
+    assert 2_000 < sum(read) < 8_100
+    context = client.context("who sings opera?", agent="sage", user="ana", budget=800)
+    assert "Coco sings opera" in context.text
+    assert context.tokens <= 800
+    client.close()
 
 
 def test_facts_lead_back_and_the_current_one_holds(memory: MemoryClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import serving.features as features_of
 from plugins.decay import strength
 from plugins.minilm import MiniLMTokens
 from plugins.segmentation import FEATURES, boundaries, content, gap_features
@@ -243,3 +244,19 @@ def test_sessions_are_judged_together_as_each_alone(sessions: list[list[str]]) -
             assert shown["nothing_shared"] == all(
                 word not in bag for bag in bags[max(place - 3, 0) : place] for word in bags[place]
             )
+
+
+def test_late_interaction_takes_the_best_window_of_a_long_message() -> None:
+    rng = np.random.default_rng(7)
+    counts = [40, 256, 900, 1, 257]
+    pieces = rng.integers(-127, 128, (sum(counts), 16)).astype(np.int8)
+    query = rng.standard_normal((16, 5)).astype(np.float32)
+    starts = np.cumsum([0, *counts[:-1]])
+    for block in (features_of.BLOCK, 300, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(features_of, "BLOCK", block)
+            found = features_of._maximum_by_row(pieces, starts, query)
+        for place, (start, count) in enumerate(zip(starts, counts, strict=True)):
+            similar = pieces[start : start + count].astype(np.float32) @ query / 127
+            windows = [similar[at : at + 256].max(axis=0) for at in range(0, max(count - 128, 1), 128)]
+            np.testing.assert_allclose(found[place], max(windows, key=np.mean), rtol=1e-5)
