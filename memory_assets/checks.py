@@ -37,7 +37,7 @@ def _schema_check(asset: str, partitions: dg.PartitionsDefinition | None) -> dg.
     def schema(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
         record = LAKE_RECORDS[asset]
         keys = list(context.partition_keys) if partitions is not None else None
-        frame = tools.lake.read(asset, record, keys).collect()
+        frame = tools.lake.collect(asset, record, keys)
         wrong_type = {
             name: str(frame.schema.get(name))
             for name, dtype in record.polars_schema().items()
@@ -79,7 +79,8 @@ def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition
         if weekly is not None:
             weeks = list(context.partition_keys)
             rows = rows.where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'")
-        found: Any = pl.from_arrow(rows.select([key, "vector"]).limit(None).to_arrow())
+        with tools.vectors.reading(lance.name):
+            found: Any = pl.from_arrow(rows.select([key, "vector"]).limit(None).to_arrow())
         lengths = (
             found["vector"].arr.eval(pl.element() ** 2).arr.sum() if found.height else pl.Series([], dtype=pl.Float32)
         )

@@ -30,12 +30,6 @@ def empty_journal(store: InteractionStore) -> None:
         _scrub(Path(str(store.url.database)), vacuum=False)
 
 
-def scrub_file(path: Path) -> None:
-    """Let no page of a SQLite file hold what was deleted; a file that is not there has none."""
-    if path.exists():
-        _scrub(path)
-
-
 def _scrub(path: Path, *, vacuum: bool = True) -> None:
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
     try:

@@ -22,12 +22,12 @@ from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
 from resources.files import ERRORS, sweep_asides
-from resources.scrub import empty_journal, scrub_file, scrub_store
+from resources.scrub import empty_journal, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
 from resources.training_files import adapters_of, datasets_of, unregistered
-from resources.vector_erasure import erase
 from serving.capture import Erased, of_conversation
+from serving.damaged import Damaged
 from serving.leaks import Leaks, needles_of, search, without_shared
 from serving.receipts import ANALYTICS_AGAIN, Work, delete_by_hand, train_again, week_again, weeks_again
 from serving.sought import Sought
@@ -72,13 +72,14 @@ class Erasure:
         self.store, self.lake = installation.store, installation.lake
         self.receipts = installation.receipt_book
         self.sought = Sought(installation.settings.home)
+        self.damaged = Damaged(installation)
 
     def forget(self, kind: str, value: str) -> Forgotten:
         """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
 
         The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
         """
-        erased = Erased(self.store, self.of.keys)
+        erased, self.damaged = Erased(self.store, self.of.keys), Damaged(self.of)
         subject = erased.subject(kind, value)
         # From here on nothing of it comes in any more.
         self.store.insert_once("tombstones", [{"subject_hash": subject, "kind": kind, "erased_at": datetime.now(UTC)}])
@@ -99,12 +100,11 @@ class Erasure:
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
-            done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
+            done.count(table, self.damaged.erase(table, column, work.derived.get(source, [])))
         self._from_bonds(work, value if kind == "user" else None, done)
         self._from_training(work, done)
         outside = self._from_exports(work, done)
-        if self.of.vault is not None:
-            done.count("vault", self.of.vault.drop(work.derived.get("anonymized_interactions", [])))
+        done.count("vault", self._from_vault(work))
         done.count("analytics", self._from_analytics())
         self._from_store(kind, value, work.messages, done)
         self._from_use(work)
@@ -112,12 +112,14 @@ class Erasure:
         scrub_store(self.store)
         # What the anonymizer remembers says where names stood in a text, and nothing of the text.
         reader = self.of.plugin("anonymizer").fingerprint
-        self.of.memo.clear(keep=[reader])
+        self.of.memo.clear(keep=[] if self.damaged.places else [reader])
         self.of.memo.drop(reader, work.remembered)
-        scrub_file(self.of.memo.path)
-        for week in work.weeks:
+        self.of.memo.scrub()
+        done.count("damaged", len(self.damaged.places))
+        done.weeks = sorted({*work.weeks, *self.damaged.weeks})
+        for week in done.weeks:
             SyncState(self.store).reopen(week)
-        done.pending = [week_again(week) for week in work.weeks]
+        done.pending = [week_again(week) for week in done.weeks]
         done.pending += [ANALYTICS_AGAIN] if done.removed.get("analytics") else []
         done.pending += [train_again(persona) for persona in work.personas]
         done.pending += outside
@@ -129,7 +131,8 @@ class Erasure:
     def extent(self, kind: str, value: str) -> tuple[int, int, int]:
         """Return how many messages and conversations an erasure would take, and how many adapters were trained on them."""
         rows = self._messages(kind, value)
-        datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"]) if rows.height else []
+        home, ids = self.of.settings.home, rows["message_id"]
+        datasets = datasets_of(self.store, home, ids, or_damaged=True) if rows.height else []
         talks = rows.select("agent_id", "session_id").n_unique() if rows.height else 0
         return rows.height, talks, len(adapters_of(self.store, datasets)) if datasets else 0
 
@@ -206,9 +209,11 @@ class Erasure:
             key = record.primary_key()[0]
             spoken = [name for name in ("input_text", "output_text") if name in record.column_names()]
             for partition in self._partitions(asset, work.weeks):
-                rows_of = self.lake.read(asset, record, [partition]).filter(_touched(asset, work))
-                touched = rows_of.select(key, *spoken).collect()
-                if touched.is_empty():
+                mine, wanted = _touched(asset, work), [key, *spoken]
+                touched = self.damaged.rows(asset, record, partition, where=mine, columns=wanted)
+                if touched is None and asset.endswith("_dataset"):
+                    work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
+                if touched is None or touched.is_empty():
                     continue
                 for name in spoken:
                     texts.update(touched[name])
@@ -217,9 +222,13 @@ class Erasure:
                 if asset.endswith("_dataset"):
                     work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
         work.remembered = sorted({text_hash(text) for text in texts})
-        work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"])
+        work.datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"], or_damaged=True)
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
         work.personas = sorted({*work.personas, *made_for})
+        if self.damaged.places:  # what a table of the lake does not say any more, its vectors may
+            for table, (column, source) in EMBEDDED.items():
+                if source != "raw_interactions":
+                    work.derived.setdefault(source, []).extend(self.damaged.embedded(table, column, affected))
         for one, other in (("facts", "fact_history"), ("episodes", "consolidated_episodes")):
             work.derived[one] = sorted({*work.derived.get(one, []), *work.derived.get(other, [])})
         return work
@@ -246,7 +255,9 @@ class Erasure:
     def _from_lake(self, work: Work, done: Forgotten) -> None:
         for asset, record in LAKE_TABLES.items():
             for partition in self._partitions(asset, work.weeks):
-                frame = self.lake.read(asset, record, [partition]).collect()
+                frame = self.damaged.rows(asset, record, partition, remove=True)
+                if frame is None:
+                    continue
                 kept = frame.filter(~_touched(asset, work))
                 if kept.height < frame.height:
                     done.count(asset, frame.height - kept.height)
@@ -260,7 +271,9 @@ class Erasure:
             ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
         ):
             for partition in self.lake.partitions(asset):
-                frame = self.lake.read(asset, record, [partition]).collect()
+                frame = self.damaged.rows(asset, record, partition, remove=True)
+                if frame is None:
+                    continue
                 kept = frame.filter(~gone)
                 if kept.height < frame.height:
                     done.count(asset, frame.height - kept.height)
@@ -283,10 +296,17 @@ class Erasure:
     def _from_exports(self, work: Work, done: Forgotten) -> list[str]:
         """Remove exported files that hold the messages; return what is to be done by hand of those that were moved or changed."""
         home = self.of.settings.home
-        exported = exports_of(self.store, home, pl.Series(work.messages, dtype=pl.String))
+        exported = exports_of(self.store, home, pl.Series(work.messages, dtype=pl.String), or_damaged=True)
         kept = remove_exports(self.store, home, exported)
         done.count("exports", len(exported))
         return [delete_by_hand(export.path) for export in kept]
+
+    def _from_vault(self, work: Work) -> int:
+        """Forget what surrogates stand for; an interaction has one id from its scores to its anonymized text."""
+        named = ("scored_interactions", "anonymized_interactions")
+        ids = sorted({key for asset in named for key in work.derived.get(asset, [])})
+        unread = [place for place in self.damaged.places for asset in named if place.startswith(f"lake/{asset}/")]
+        return self.damaged.from_vault(ids, known=len(unread) < len(named))
 
     def _from_errors(self) -> int:
         """Remove what failures of runs said: nobody can tell whose words stand in it. Return how many."""

@@ -36,7 +36,10 @@ class Installation:
         """Return the interaction store, migrated."""
         from resources.store import InteractionStore
 
-        return InteractionStore(self.settings.store_url).migrate()
+        store = InteractionStore(self.settings.store_url)
+        if store.is_emptied() and (self.settings.home / "keys").is_dir():
+            raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
+        return store.migrate()
 
     @cached_property
     def sync(self) -> SyncState:
