@@ -5,6 +5,7 @@ A notebook that has the file open keeps what it opened; whoever opens it next se
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,7 @@ class Warehouse:
         try:
             return duckdb.connect(str(self.path), read_only=True, config=READS_ONLY)
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if _is_held(error):
                 raise StoreError(
                     f"{self.path} is held by another program, which opened it for writing: close it there, or open it "
                     "there with read_only=True"
@@ -153,8 +154,13 @@ class Warehouse:
                 for schema, table in tables:
                     connection.execute(f'SELECT bit_xor(hash(COLUMNS(*))) FROM "{schema}"."{table}"').fetchall()
         except duckdb.Error as error:
-            return "lock" not in str(error).lower()
+            return not _is_held(error)
         return not tables
+
+
+def _is_held(error: Exception) -> bool:
+    """Return whether another program holds the file: that it says "lock", while "block" is said of a check sum."""
+    return re.search(r"\block\b", str(error), re.IGNORECASE) is not None
 
 
 class Publication:
