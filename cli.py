@@ -6,7 +6,19 @@ from commands import adapters, data, exporting, importing, making, migrate, peop
 from commands.base import app, damage_behind, err
 from records.errors import MemoryAssetsError
 
-__all__ = ["adapters", "app", "data", "exporting", "importing", "main", "making", "migrate", "people", "privacy", "repairing"]
+__all__ = [
+    "adapters",
+    "app",
+    "data",
+    "exporting",
+    "importing",
+    "main",
+    "making",
+    "migrate",
+    "people",
+    "privacy",
+    "repairing",
+]
 
 
 def main() -> None:

@@ -86,10 +86,9 @@ def damage_behind(error: BaseException) -> str | None:
     from memory_assets.tools import Tools
 
     try:
-        found = first_damaged(Tools(client().settings))
+        return first_damaged(Tools(client().settings))
     except MemoryAssetsError as told:
         return str(told)
-    return None if found is None else str(found)
 
 
 class bar:

@@ -26,7 +26,9 @@ def repair(
     elif check:
         lines.append("`memory repair` removes what is made from other things, and makes it again")
     elif found.removed:
-        later = "made again" if found.made or not (found.weeks or found.publish) else "`memory materialize` makes it again"
+        later = (
+            "made again" if found.made or not (found.weeks or found.publish) else "`memory materialize` makes it again"
+        )
         lines.append(f"{many(len(found.removed), 'damaged thing')} removed; {later}")
     value = {
         "damaged": [dataclasses.asdict(one) for one in shown],

@@ -26,7 +26,19 @@ from resources.vector_damage import damage_of
 from resources.vectors import VectorStore
 
 Kind = Literal[
-    "lake", "vectors", "index", "pointer", "analytics", "memo", "vault", "samples", "dataset", "adapter", "dagster", "lasting"
+    "lake",
+    "vectors",
+    "index",
+    "pointer",
+    "analytics",
+    "memo",
+    "vault",
+    "samples",
+    "dataset",
+    "adapter",
+    "export",
+    "dagster",
+    "lasting",
 ]
 EMBEDDED = tuple(asset for asset in HOW if asset.endswith("_embeddings"))
 
@@ -51,6 +63,12 @@ class Damage:
     part: str = ""
     then: str = ""
 
+    def said(self) -> str:
+        """Return the sentence that a person is told."""
+        if not self.then:
+            return str(DamagedError(self.path, how=self.how))
+        return self.then if self.then.startswith(self.path) else f"{self.path}: {self.then}"
+
 
 def look(tools: Tools) -> Iterator[Damage]:
     """Yield what is damaged, the store first. Cost: linear in the bytes of the installation.
@@ -59,7 +77,8 @@ def look(tools: Tools) -> Iterator[Damage]:
     readable all the same.
     """
     yield from _store(tools)
-    yield from _keys(tools)
+    keys = list(_keys(tools))
+    yield from keys or _receipts(tools)
     open_weeks = set(tools.sync.unsynced_weeks())
     for asset in LAKE_RECORDS:
         yield from _lake(tools, asset, open_weeks)
@@ -84,7 +103,10 @@ def _store(tools: Tools) -> Iterator[Damage]:
     store = tools.store
     if store.is_sqlite and store.url.database and not is_whole(Path(store.url.database)):
         told = store.damaged()
-        yield Damage(told.path, "lasting", then=str(told).partition(": ")[2])
+        yield Damage(told.path, "lasting", then=str(told))
+
+
+def _receipts(tools: Tools) -> Iterator[Damage]:
     for row in tools.receipt_book.all():
         if row["state"] == "done" and not row["valid"]:
             what = "its signature does not fit: it was changed, or keys/lasting.key is not the one that signed it; restore a backup"
@@ -95,8 +117,7 @@ def _keys(tools: Tools) -> Iterator[Damage]:
     try:
         tools.keys.verify()
     except StoreError as error:
-        path, _, then = str(error).partition(" ")
-        yield Damage(path, "lasting", then=then)
+        yield Damage(str(error).partition(" ")[0], "lasting", then=str(error))
 
 
 def _lake(tools: Tools, asset: str, open_weeks: set[str]) -> Iterator[Damage]:
@@ -107,7 +128,9 @@ def _lake(tools: Tools, asset: str, open_weeks: set[str]) -> Iterator[Damage]:
         if part not in there:
             if not to_be_made:
                 yield Damage(lake.shown(asset, part), "lake", "gone", asset, part)
-        elif lake.is_damaged(asset, record, part, told) or (told is not None and not to_be_made and _differs(lake, asset, part, told)):
+        elif lake.is_damaged(asset, record, part, told) or (
+            told is not None and not to_be_made and _differs(lake, asset, part, told)
+        ):
             yield Damage(lake.shown(asset, part), "lake", "damaged", asset, part)
 
 
@@ -193,7 +216,10 @@ def _exports(tools: Tools) -> Iterator[Damage]:
                 if path.exists():
                     read_whole(path, home)
             except DamagedError as error:
-                then = f"nobody can say what was exported to {row['path']}: delete that file and export it again; an erasure removes it"
+                if not Path(row["path"]).exists():
+                    yield Damage(error.path, "export", of=row["export_id"])
+                    continue
+                then = f"nobody can say what was exported to {row['path']}: delete that file, repair again, and export it again"
                 yield Damage(error.path, "lasting", then=then)
 
 
@@ -201,10 +227,10 @@ def _below(path: Path, home: Path) -> str:
     return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
-def first_damaged(tools: Tools) -> DamagedError | None:
+def first_damaged(tools: Tools) -> str | None:
     """Return what to say of the first thing that is damaged, None if nothing is."""
     found: Iterable[Damage] = look(tools)
     for one in found:
         if one.kind != "memo":
-            return DamagedError(one.path, one.then, how=one.how) if one.then else DamagedError(one.path, how=one.how)
+            return one.said()
     return None

@@ -19,6 +19,7 @@ from memory_assets.running import materialize_weeks
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 from records.errors import DamagedError, MemoryAssetsError
+from resources.exports import remove_exports
 from resources.files import write_frame
 from resources.settings import Settings
 from resources.sqlite_damage import remove_database
@@ -64,7 +65,7 @@ def repair(settings: Settings, step: Step, *, check: bool = False, make: bool = 
     tools = Tools(settings)
     step(0.0, "looking")
     done = Repaired(list(look(tools)))
-    done.left = [f"{one.path}: {one.then}" for one in done.damaged if one.kind == "lasting"]
+    done.left = [one.said() for one in done.damaged if one.kind == "lasting"]
     if any(one.path == tools.store.damaged().path for one in done.damaged if one.kind == "lasting") or check:
         return done  # what was made of a damaged store may be all that is left of it
     weeks: set[str] = set()
@@ -187,7 +188,11 @@ def _dataset(tools: Tools, one: Damage, done: Repaired) -> list[str]:
     trained = adapters_of(tools.store, [one.of])
     tools.adapter_book.quarantine(trained, erase=True)
     shutil.rmtree(folder, ignore_errors=True)
-    gone = f", and {len(trained)} adapters with it, of which nobody can say any more what they were trained on" if trained else ""
+    gone = (
+        f", and {len(trained)} adapters with it, of which nobody can say any more what they were trained on"
+        if trained
+        else ""
+    )
     done.left.append(f"{one.path}: removed{gone}; {_train_again(row['kind'], _slot(row))}")
     return []
 
@@ -207,10 +212,18 @@ def _samples_in_lake(tools: Tools, row: dict[str, Any]) -> Any | None:
 def _adapter(tools: Tools, one: Damage, done: Repaired) -> list[str]:
     """Take an adapter away whose weights are not as they were trained, and those that work only upon it."""
     row = tools.adapter_book.get(one.of)
-    upon = [other for other in descendants(tools.store, [row]) if one.of in (json.loads(other["config"]).get("under") or [])]
+    upon = [
+        other for other in descendants(tools.store, [row]) if one.of in (json.loads(other["config"]).get("under") or [])
+    ]
     tools.adapter_book.quarantine([row], erase=True)
     tools.adapter_book.quarantine(upon, erase=False)
     done.left.append(f"{one.path}: removed and quarantined; {_train_again(row['layer'], _slot(row))}")
+    return []
+
+
+def _export(tools: Tools, one: Damage, done: Repaired) -> list[str]:
+    """Forget an export whose file is gone, so that nothing of it has to be erased."""
+    remove_exports(tools.store, tools.settings.home, tools.store.rows("exports", export_id=one.of))
     return []
 
 
@@ -238,5 +251,6 @@ _HOW: dict[str, Callable[[Tools, Damage, Repaired], list[str]]] = {
     "samples": _samples,
     "dataset": _dataset,
     "adapter": _adapter,
+    "export": _export,
     "dagster": _dagster,
 }

@@ -89,10 +89,14 @@ class Keys:
                 self._create(name)
             key = path.read_bytes()
             if len(key) != BYTES:
-                raise StoreError(f"{self._shown(name)} is not a {BYTES}-byte key: restore it from a backup{_way_out(name)}")
+                raise StoreError(
+                    f"{self._shown(name)} is not a {BYTES}-byte key: restore it from a backup{_way_out(name)}"
+                )
             if _identity(key) != known:
                 if known is not None and _identity(key) != self._remembered(f"{name}_key_next"):
-                    raise StoreError(f"{self._shown(name)} is another key than before: restore it from a backup{_way_out(name)}")
+                    raise StoreError(
+                        f"{self._shown(name)} is another key than before: restore it from a backup{_way_out(name)}"
+                    )
                 self._remember(f"{name}_key", _identity(key))
             self._keys[name] = key
         return self._keys[name]

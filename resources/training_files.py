@@ -91,9 +91,7 @@ def write_dataset(
     return row
 
 
-def id_of(
-    samples: pl.DataFrame, kind: str, persona_id: str, week: str | None, skill: str | None, planted: int
-) -> str:
+def id_of(samples: pl.DataFrame, kind: str, persona_id: str, week: str | None, skill: str | None, planted: int) -> str:
     """Return the id of a dataset: the same samples give the same."""
     return content_id(
         "d",
@@ -140,14 +138,14 @@ def read_whole(path: Path, home: Path) -> pl.DataFrame:
 
 
 def is_whole_dataset(home: Path, dataset: dict[str, Any]) -> bool:
-    """Return whether the lines of a dataset that trainers read are those that its manifest names."""
+    """Return whether the lines of a dataset that trainers read, where they are there, are those that its manifest names."""
     manifest = read_manifest(home, dataset)
     if manifest is None or manifest.height != dataset["n_train"] + dataset["n_eval"]:
         return False
     for split in ("train", "eval"):
         path = home / dataset["path"] / f"{split}.jsonl"
         if not path.exists():
-            return False
+            continue  # a training writes them before it reads them
         lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
         written = {text_hash(line.removeprefix('{"messages":').removesuffix("}")) for line in lines}
         if not written.issuperset(manifest.filter(pl.col("split") == split)["content_hash"]):
@@ -176,9 +174,7 @@ def is_whole_adapter(folder: Path, known: str | None) -> bool:
     return bool(8 + length + max(ends, default=0) == size)
 
 
-def datasets_of(
-    store: InteractionStore, home: Path, messages: pl.Series, *, or_damaged: bool = False
-) -> list[str]:
+def datasets_of(store: InteractionStore, home: Path, messages: pl.Series, *, or_damaged: bool = False) -> list[str]:
     """Return the ids of the datasets that hold a sample made from any of the messages, by their manifests.
 
     Args:

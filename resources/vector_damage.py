@@ -77,7 +77,9 @@ def _indexes_work(folder: Path, lance: Any, indexes: list[Any]) -> bool:
             if str(index.index_type) == "FTS":
                 lance.search(" ".join(COMMON), query_type="fts", fts_columns=column).limit(1).to_arrow()
             elif column == "vector":
-                lance.search([1.0] * lance.schema.field(column).type.list_size, vector_column_name=column).limit(1).to_arrow()
+                lance.search([1.0] * lance.schema.field(column).type.list_size, vector_column_name=column).limit(
+                    1
+                ).to_arrow()
             else:  # every page of a tree is read
                 lance.count_rows(f"{column} >= ''")
     except BaseException as error:

@@ -130,7 +130,12 @@ class Warehouse:
             try:
                 yield connection
                 return
-            except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException):
+            except (
+                duckdb.ParserException,
+                duckdb.BinderException,
+                duckdb.CatalogException,
+                duckdb.PermissionException,
+            ):
                 raise
             except duckdb.Error:  # of a check sum it says so in the plainest of its classes
                 connection.close()

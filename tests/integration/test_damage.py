@@ -27,6 +27,7 @@ from serving.leaks import search
 from tests.conftest import fast_settings, killed_run, message_rows, weekly_run, write_rows
 from tests.integration.damaging import (
     HARMS,
+    TABLES,
     Harm,
     emptied,
     garbage,
@@ -67,8 +68,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = settings.home / "adapters/ad_1/adapter"
     weights.mkdir(parents=True)
     (weights / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    tools.store.register("adapters", adapter_row("ad_1", layer="personality", persona_id="lumi", week=None, base_model="b", dataset_id=row["dataset_id"],
-                         path="adapters/ad_1", config={}, metrics={}, status="candidate"))  # fmt: skip
+    trained = {
+        "layer": "personality",
+        "persona_id": "lumi",
+        "week": None,
+        "base_model": "b",
+        "config": {},
+        "metrics": {},
+    }
+    adapter = adapter_row("ad_1", dataset_id=row["dataset_id"], path="adapters/ad_1", status="candidate", **trained)
+    tools.store.register("adapters", adapter)
     what = {"agent_id": "lumi", "layer": "personality", "week": None, "skill": None, "format": "chatml"}
     write_export(settings.home, tools.store, folder / "lumi.jsonl", ["{}"], samples, **what)
     tools.memo.put("some/plugin", {"x": b"1"})
@@ -163,6 +172,7 @@ def test_no_damage_stops_an_erasure(copy, harm: Harm) -> None:
     tools = Tools(settings)
     erasure = Erasure(tools)
     needles = erasure.seek("user", "user-zoe")
+    said = tools.store.frame("SELECT message_id FROM messages WHERE user_id = 'user-zoe'")["message_id"]
     harm.inflict(settings.home)
     done = erasure.forget("user", "user-zoe")
     assert done.receipt
@@ -172,6 +182,11 @@ def test_no_damage_stops_an_erasure(copy, harm: Harm) -> None:
     found = search(needles_left(erasure, needles), settings, tools.store, Tools(settings).vectors)
     assert (found.found, found.unsearchable) == ({}, 0)
     assert [one for one in look(Tools(settings)) if one.kind != "adapter"] == []
+    vectors = Tools(settings).vectors
+    for kind in TABLES[1:]:
+        for name in vectors.names(kind):
+            sources = vectors.columns(vectors.open_table(name), ["source_message_ids"]).to_series().explode()
+            assert not sources.is_in(said.implode()).any(), kind
 
 
 def needles_left(erasure: Erasure, needles: list[str]) -> list[str]:
@@ -245,7 +260,10 @@ def test_a_damaged_store_is_named_and_nothing_is_touched(memory, do) -> None:
     for command in (("repair",), ("status",), ("materialize", "--all"), ("recall", "quetzal", "--agent", "lumi")):
         code, said = memory(*command)
         if code:
-            assert "store.sqlite is damaged: it is what everything else is made from" in said or "store.sqlite: it is" in said
+            assert (
+                "store.sqlite is damaged: it is what everything else is made from" in said
+                or "store.sqlite: it is" in said
+            )
             assert "sqlite3 store.sqlite .recover" in said
     assert memory("repair")[0] != 0
     assert {path: path.read_bytes() for path in home.rglob("*.parquet")} == before
@@ -257,7 +275,7 @@ def test_a_damaged_key_is_named(memory, name: str, do) -> None:
     do(memory.settings.home / f"keys/{name}.key")
     code, said = memory("repair")
     assert code == 1
-    assert said.startswith(f"keys/{name}.key: is ")
+    assert said.startswith(f"keys/{name}.key is ")
     assert "restore it from a backup" in said
 
 
