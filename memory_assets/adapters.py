@@ -218,7 +218,7 @@ def _row(
     from resources.files import file_hash
     from resources.training_files import WEIGHTS, adapter_row, manifest_hash
 
-    trainer = tools.plugin("trainer")
+    trainer, weights = tools.plugin("trainer"), tools.settings.home / path / "adapter" / WEIGHTS
     return adapter_row(
         adapter_id,
         layer=slot.layer,
@@ -232,7 +232,7 @@ def _row(
         metrics=metrics,
         lineage={
             "manifest": manifest_hash(tools.settings.home, dataset),
-            "weights": file_hash(tools.settings.home / path / "adapter" / WEIGHTS),
+            **({"weights": file_hash(weights)} if weights.exists() else {}),
             "trainer": trainer.fingerprint,
             "code": f"memory-assets {importlib.metadata.version('memory-assets')}, {LAYERS[slot.layer].adapter} {CODE}",
             "licence_of_the_base": trainer.licence(),

@@ -157,7 +157,7 @@ def is_whole_adapter(folder: Path, known: str | None) -> bool:
     """Return whether an adapter's weights are those that were trained, by their hash; of one without, whether the file is whole."""
     path = folder / WEIGHTS
     if not path.is_file():
-        return False
+        return known is None  # another trainer's files have other names
     if known is not None:
         return file_hash(path) == known
     with path.open("rb") as file:
