@@ -2,11 +2,24 @@
 
 import warnings
 
-from commands import adapters, data, exporting, importing, making, migrate, people, privacy, ui
-from commands.base import app, err
+from commands import adapters, data, exporting, importing, making, migrate, people, privacy, repairing, ui
+from commands.base import app, damage_behind, err
 from records.errors import MemoryAssetsError
 
-__all__ = ["adapters", "app", "data", "exporting", "importing", "main", "making", "migrate", "people", "privacy", "ui"]
+__all__ = [
+    "adapters",
+    "app",
+    "data",
+    "exporting",
+    "importing",
+    "main",
+    "making",
+    "migrate",
+    "people",
+    "privacy",
+    "repairing",
+    "ui",
+]
 
 
 def main() -> None:
@@ -21,6 +34,12 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("stopped; what was finished is kept, the next run does the rest")
         raise SystemExit(130) from None
+    except BaseException as error:
+        told = damage_behind(error)
+        if told is None:
+            raise
+        err.print(f"error: {told}", style="red", markup=False, highlight=False)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

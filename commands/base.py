@@ -71,6 +71,26 @@ def say(value: dict[str, Any], as_json: bool, shown: str | None = None) -> None:
         out.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 
+def damage_behind(error: BaseException) -> str | None:
+    """Return what is damaged, where a library's error may come from that; None where nothing is, or it comes from elsewhere.
+
+    Most files are looked at where they are read; this is for what is read by a library's own hands.
+    """
+    import sqlite3
+
+    from resources.damage import is_foreign
+
+    if not is_foreign(error) and not isinstance(getattr(error, "orig", error), sqlite3.Error):
+        return None
+    from memory_assets.damage import first_damaged
+    from memory_assets.tools import Tools
+
+    try:
+        return first_damaged(Tools(client().settings))
+    except MemoryAssetsError as told:
+        return str(told)
+
+
 class bar:
     """A progress bar on standard error; silent for machines. Entering gives a function of (share done, what)."""
 

@@ -131,15 +131,13 @@ def sql(
     from resources.warehouse import Warehouse
 
     settings = client().settings
-    connection = Warehouse(settings.warehouse_path).connect()
     try:
-        result = connection.execute(query)
-        columns = [column[0] for column in result.description or []]
-        rows = result.fetchall()
+        with Warehouse(settings.warehouse_path).reading() as connection:
+            result = connection.execute(query)
+            columns = [column[0] for column in result.description or []]
+            rows = result.fetchall()
     except duckdb.Error as error:
         raise MemoryAssetsError(str(error).splitlines()[0]) from None
-    finally:
-        connection.close()
     if as_json:
         say({"columns": columns, "rows": [list(row) for row in rows]}, True)
         return

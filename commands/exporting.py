@@ -51,6 +51,9 @@ def export(
     exporter = tools.registry.create("exporter", name=format)
     tools.fence.reading(("export",))
     persona = client().agent_id(agent)
+    tools.lake.verify(
+        "anonymized_interactions", AnonymizedInteractions, known=tools.stamps.known("anonymized_interactions")
+    )
     anonymized = tools.lake.read("anonymized_interactions", AnonymizedInteractions)
     _, samples, _ = learnable(tools, anonymized, persona, chosen, min_quality)
     part = samples if split == "all" else samples.filter(pl.col("split") == split)

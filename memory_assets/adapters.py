@@ -121,7 +121,7 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
     tools.fence.done()  # only an erasure of what it is trained on voids a training, however long it takes
     dataset = newest_dataset(tools, slot)
     asset = LAYERS[slot.layer].dataset
-    verify(tools, tools.lake.read(asset, LAKE_RECORDS[asset], [context.partition_key]).collect())
+    verify(tools, tools.lake.collect(asset, LAKE_RECORDS[asset], [context.partition_key]))
     below = tools.adapter_book.newest("personality", slot.persona) if slot.layer != "personality" else None
     job, config = _job(tools, trainer, dataset, below)
     adapter_id = content_id(
@@ -214,9 +214,10 @@ def _row(
     config: dict[str, Any],
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
-    from resources.training_files import adapter_row, manifest_hash
+    from resources.files import file_hash
+    from resources.training_files import WEIGHTS, adapter_row, manifest_hash
 
-    trainer = tools.plugin("trainer")
+    trainer, weights = tools.plugin("trainer"), tools.settings.home / path / "adapter" / WEIGHTS
     return adapter_row(
         adapter_id,
         layer=slot.layer,
@@ -230,6 +231,7 @@ def _row(
         metrics=metrics,
         lineage={
             "manifest": manifest_hash(tools.settings.home, dataset),
+            **({"weights": file_hash(weights)} if weights.exists() else {}),
             "trainer": trainer.fingerprint,
             "code": f"memory-assets {importlib.metadata.version('memory-assets')}, {LAYERS[slot.layer].adapter} {CODE}",
             "licence_of_the_base": trainer.licence(),

@@ -48,6 +48,8 @@ def build(project: Project) -> dg.AssetsDefinition:
 
     def build_and_publish(context: dg.AssetExecutionContext, tools: Tools) -> Iterator[Any]:
         selected = {key.path[-1] for key in context.selected_asset_keys} or set(project.models)
+        if tools.warehouse.is_damaged():  # nothing can be kept of it, and it is no version to keep
+            tools.warehouse.path.unlink(missing_ok=True)
         whole = not tools.warehouse.path.exists()
         wanted = set(project.models) if whole else project.with_parents(selected)
         failed = 0
@@ -119,11 +121,12 @@ def lake_tables(tools: Tools, project: Project) -> dict[str, LakeTable]:
         if source in LAKE_RECORDS:
             keys = tools.lake.partitions(source)
             if tools.lake.local is not None:
+                tools.lake.verify(source, LAKE_RECORDS[source], known=tools.stamps.known(source))
                 tables[source] = LakeTable(
                     paths=tuple(tools.lake.location(source, key) for key in keys), record=LAKE_RECORDS[source]
                 )
             else:  # DuckDB's httpfs is a download: a remote lake is read by Polars
-                tables[source] = LakeTable(frame=tools.lake.read(source, LAKE_RECORDS[source]).collect())
+                tables[source] = LakeTable(frame=tools.lake.collect(source, LAKE_RECORDS[source]))
         elif source.endswith("_embeddings"):
             tables[source] = LakeTable(frame=vector_weeks(tools, source))
         elif source == "store_weeks":
@@ -140,7 +143,7 @@ def vector_weeks(tools: Tools, kind: str) -> pl.DataFrame:
     lance = tools.vectors.open(kind)
     if lance is None:
         return pl.DataFrame(schema=schema)
-    frame = pl.DataFrame(lance.search().select(["week", "embedder"]).limit(None).to_arrow())
+    frame = tools.vectors.columns(lance, ["week", "embedder"])
     counted = frame.group_by("week").agg(rows=pl.len().cast(pl.Int64), embedder=pl.col("embedder").first())
     return counted.sort("week").select(*schema)
 

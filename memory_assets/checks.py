@@ -38,7 +38,7 @@ def _schema_check(asset: str, partitions: dg.PartitionsDefinition | None) -> dg.
     def schema(context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]) -> dg.AssetCheckResult:
         record = LAKE_RECORDS[asset]
         keys = list(context.partition_keys) if partitions is not None else None
-        frame = tools.lake.read(asset, record, keys).collect()
+        frame = tools.lake.collect(asset, record, keys)
         wrong_type = {
             name: str(frame.schema.get(name))
             for name, dtype in record.polars_schema().items()
@@ -85,7 +85,8 @@ def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition
             weeks = list(context.partition_keys)
             rows = rows.where(f"week >= '{weeks[0]}' AND week <= '{weeks[-1]}'")
         wanted = [key, "vector", *(name for name in ("speaker_name", "text") if name in lance.schema.names)]
-        found: Any = pl.from_arrow(rows.select(wanted).limit(None).to_arrow())
+        with tools.vectors.reading(lance.name):
+            found: Any = pl.from_arrow(rows.select(wanted).limit(None).to_arrow())
         texts = spoken(found) if "speaker_name" in found.columns else found["text"]
         cut = pl.Series([is_long(text, encoder.embedder.passage) for text in texts], dtype=pl.Boolean)
         lengths = (

@@ -204,7 +204,7 @@ def build_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDe
             context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
         ) -> dg.AssetCheckResult:
             """No sample leads to a message of somebody who opted out or holds personal data; no session is on both sides of the split."""
-            samples = tools.lake.read(layer.dataset, LAKE_RECORDS[layer.dataset], [context.partition_key]).collect()
+            samples = tools.lake.collect(layer.dataset, LAKE_RECORDS[layer.dataset], [context.partition_key])
             wrong, exposed = int(withdrawn(tools, samples).sum()), int(exposing(tools, samples).sum())
             both = samples.group_by("session_key").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
             return dg.AssetCheckResult(

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from memory_assets.running import materialize_weeks
+from memory_assets.repair import making, repair
 from memory_assets.tools import Tools
 from resources.settings import Settings
 from serving.erasure import Erasure, Forgotten
-from serving.receipts import weeks_again, without_rebuilding
+from serving.receipts import week_again, weeks_again, without_rebuilding
 
 Step = Callable[..., None]
 
@@ -28,11 +28,15 @@ def forget_everywhere(
     done = erasure.forget(kind, value)
     pending = done.pending
     if rebuild and (weeks := sorted({*done.weeks, *weeks_again(pending)})):
-        materialize_weeks(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
+        making(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
         pending = without_rebuilding(done.pending)
     if done.receipt and verify:
         step(0.85, "searching for what may be left")
-        erasure.verify(done, needles, pending)
+        if erasure.verify(done, needles, pending).unsearchable:
+            # Nobody can say that nothing of it stands in a file that cannot be read: it goes, wherever it comes from.
+            mended = repair(settings, lambda *_: None, make=rebuild)
+            pending += [] if rebuild else map(week_again, mended.weeks)
+            erasure.verify(done, needles, pending)
     elif done.receipt:
         erasure.receipts.note(done.receipt, pending=pending, leaks=None)
     erasure.seek_no_more(kind, value)
@@ -53,5 +57,5 @@ def resume(settings: Settings, step: Step, *, rebuild: bool = True, verify: bool
         erasure.scrub()
     weeks = erasure.receipts.weeks_pending()
     if rebuild and weeks:
-        materialize_weeks(settings, weeks, step)
+        making(settings, weeks, step)
     return done

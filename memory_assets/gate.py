@@ -74,11 +74,7 @@ def others_held_out(tools: Tools, persona: str, folder: Path) -> Path:
     from resources.files import write_text
 
     limits = tools.settings.dataset
-    every = (
-        tools.lake.read("anonymized_interactions", AnonymizedInteractions)
-        .filter(pl.col("persona_id") != persona)
-        .collect()
-    )
+    every = tools.lake.collect("anonymized_interactions", AnonymizedInteractions, where=pl.col("persona_id") != persona)
     lines: list[str] = []
     for (name,), part in sorted(every.partition_by("persona_id", as_dict=True).items()):
         usable = trainable(part, str(name), limits.min_quality).sort("interaction_id")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from records.errors import StoreError
 from resources.processes import begun_at, is_gone
 from resources.settings import Settings
+from resources.sqlite_damage import is_corrupt, remove_database
 
 DAGSTER_YAML = "dagster.yaml"
 
@@ -105,11 +107,47 @@ def _opened(home: Path) -> dg.DagsterInstance:
         if opened.schedule_storage is not None:
             opened.schedule_storage.all_instigator_state()
     except Exception as error:  # noqa: BLE001  (those of Dagster, SQLAlchemy and Alembic)
-        raise StoreError(
-            f"Dagster's own databases in {home} cannot be opened ({type(error).__name__}); "
-            "move them away to begin new ones: the memory does not depend on them"
-        ) from None
+        raise _unusable(home, error) from None
     return opened
+
+
+def _unusable(home: Path, error: BaseException) -> StoreError:
+    return StoreError(
+        f"Dagster's own databases in {home} cannot be opened ({type(error).__name__}); `memory repair` removes those that are damaged, "
+        "and new ones are begun: the memory does not depend on them"
+    )
+
+
+@contextlib.contextmanager
+def told_of_databases() -> Iterator[None]:
+    """Tell of a damaged database of Dagster that a run comes upon in one sentence.
+
+    Raises:
+        StoreError: in place of what SQLAlchemy says.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_corrupt(getattr(error, "orig", None) or error):
+            raise _unusable(Path(os.environ["DAGSTER_HOME"]), error) from None
+        raise
+
+
+def databases(settings: Settings) -> list[Path]:
+    """Return Dagster's own databases in the installation; those of a ``$DAGSTER_HOME`` elsewhere are somebody else's."""
+    home = settings.home / "dagster"
+    return sorted(path for name in DATABASES for path in (home / name).rglob("*.db"))
+
+
+def remove_databases(settings: Settings, damaged: Path) -> None:
+    """Remove a damaged database: that of one run alone; of all runs, or of schedules, with those that belong to it."""
+    home = settings.home / "dagster"
+    with _opening(home):
+        if damaged.parent.name == "runs" and damaged.name != "index.db":
+            remove_database(damaged)
+            return
+        shutil.rmtree(home / damaged.relative_to(home).parts[0], ignore_errors=True)
+        (home / OPENED).unlink(missing_ok=True)
 
 
 def _put_aside(home: Path) -> None:

@@ -13,7 +13,7 @@ def learnable_by_week(tools: Tools) -> list[tuple[str, str, int, str]]:
         "interaction_id", "persona_id", "week", "opt_out", "residual", "junk", "quality", "input_text", "output_text",
         "source_message_ids",
     ]  # fmt: skip
-    every = tools.lake.read("anonymized_interactions", AnonymizedInteractions).select(columns).collect()
+    every = tools.lake.collect("anonymized_interactions", AnonymizedInteractions, columns=columns)
     every = every.filter(~withdrawn(tools, every))
     found = []
     for (persona, week), part in (

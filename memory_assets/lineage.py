@@ -108,6 +108,10 @@ class Stamps:
         if asset in HOW and source in HOW[asset].sources:
             self._read.setdefault(asset, {})[source] = self.tools.versions.of(source)
 
+    def known(self, asset: str) -> dict[str, str]:
+        """Return partition to the hash of its file as it was written, of those that have rows."""
+        return {part: stamp.content for part, stamp in self.tools.versions.of(asset).items() if stamp.rows}
+
     def wrote(self, asset: str, written: dict[str, tuple[str, int]]) -> None:
         """Stamp partitions that are now written: partition to hash and rows. Assets that are no memory have no stamp."""
         if asset not in HOW:

@@ -141,7 +141,7 @@ def _texts(tools: Tools, entry: Stale, stale: dict[str, dict[str, str]]) -> int:
     source = sources[entry.asset]
     encoder = encoder_of(tools, entry.asset)
     weeks = None if entry.weeks == [WHOLE] else entry.weeks
-    there = tools.lake.read(source, LAKE_RECORDS[source], weeks).collect()
+    there = tools.lake.collect(source, LAKE_RECORDS[source], weeks)
     late = 0
     if entry.asset == "message_embeddings":
         there = there.filter(pl.col("role") != "system")

@@ -1,6 +1,7 @@
 """Running the graph from a person's command, in this process, recorded in the same Dagster instance the UI shows."""
 
 import logging
+import re
 import signal
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from memory_assets.instances import PROCESS, instance, waits_aloud
+from memory_assets.instances import PROCESS, instance, told_of_databases, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
@@ -24,6 +25,7 @@ from resources.settings import Settings
 Step = Callable[..., None]
 
 TABLES = tuple(name for name in MEMORY if name.endswith("_embeddings"))
+OWN = re.compile(r"^records\.errors\.\w+: ")
 
 
 def definitions_for(settings: Settings) -> dg.Definitions:
@@ -122,7 +124,7 @@ def made_here(dagster: dg.DagsterInstance, job: Any, *, tags: Mapping[str, str] 
     """
     run_id = str(uuid4())
     tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process()}
-    with quiet_logs(dagster), waits_aloud(dagster, run_id):
+    with quiet_logs(dagster), waits_aloud(dagster, run_id), told_of_databases():
         finish(job.execute_in_process(instance=dagster, run_id=run_id, tags=tags, raise_on_error=False, **how))
 
 
@@ -210,7 +212,9 @@ def finish(result: Any) -> None:
     for event in failures:
         error = event.step_failure_data.error
         cause = error.cause if error is not None and error.cause is not None else error
-        reasons.append(f"{event.step_key}: {cause.message.strip().splitlines()[0] if cause else 'failed'}")
+        # An error of this project is its sentence; of another the class tells more than nothing.
+        said = OWN.sub("", cause.message.strip().splitlines()[0]) if cause else "failed"
+        reasons.append(f"{event.step_key}: {said}")
     checks = [
         f"{check.asset_key.to_user_string()}: check {check.check_name} failed{': ' * bool(check.description)}{check.description or ''}"
         for check in result.get_asset_check_evaluations()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from records.errors import DamagedError
 from serving.installation import Installation
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ class Tools(Installation):
         return Stamps(self)
 
     def as_it_stands(self, asset: str, week: str) -> pl.DataFrame | None:
-        """Return a week of an asset as it was made before: what would be made of the same is taken over; None where it is new."""
+        """Return a week of an asset as it was made before: what would be made of the same is taken over; None where it is new
+        or cannot be read."""
         from memory_assets.tables import LAKE_RECORDS
 
-        there = self.lake.exists(asset, week)
-        return self.lake.read(asset, LAKE_RECORDS[asset], [week]).collect() if there else None
+        if not self.lake.exists(asset, week):
+            return None
+        try:
+            return self.lake.collect(asset, LAKE_RECORDS[asset], [week])
+        except DamagedError:
+            return None
 
 
 def by_week(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:

@@ -40,7 +40,7 @@ class Encoder:
 
         The mean of its passages' vectors, by their lengths, is not brought to length one again: its similarity to a question is the
         mean of theirs. Vectors of one model point more or less the same way, so that a mean of many at length one was nearer to
-        *every* question than any short text (first of 301 for each of 90 questions that it did not answer).
+        *every* question than any short text (among the first ten of 301 for each of 90 questions that it did not answer).
 
         Args:
             longest: Of one text that are read, in the unit of `plugins.passages.units`.

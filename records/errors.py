@@ -33,6 +33,18 @@ class ErasedMeanwhile(StoreError):
     """Something was erased between the reading and the writing; what was made of it is not written."""
 
 
+REPAIR = "`memory repair` removes it and makes it again"
+"""What mends a file that is made from others."""
+
+
+class DamagedError(StoreError):
+    """A file of the installation cannot be read. ``path`` is relative to the installation; the message says what mends it."""
+
+    def __init__(self, path: str, mend: str = REPAIR, *, how: str = "damaged") -> None:
+        super().__init__(f"{path} is {how}: {mend}")
+        self.path = path
+
+
 class RecordError(MemoryAssetsError):
     """A frame does not have the shape its record demands."""
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from records.errors import DamagedError
 from records.ids import content_id
 from resources.files import bytes_hash, file_hash, write_frame, write_text
 from resources.store import InteractionStore
+from resources.training_files import read_whole
 
 FOLDER = "exports"
 
@@ -52,14 +54,29 @@ def write_export(
     return export_id
 
 
-def exports_of(store: InteractionStore, home: Path, messages: pl.Series) -> list[dict[str, Any]]:
-    """Return the registered exports that hold a sample made from any of the messages."""
+def exports_of(
+    store: InteractionStore, home: Path, messages: pl.Series, *, or_damaged: bool = False
+) -> list[dict[str, Any]]:
+    """Return the registered exports that hold a sample made from any of the messages.
+
+    Args:
+        or_damaged: Whether one of which nobody can say what it holds counts as one that does.
+
+    Raises:
+        DamagedError: what says what one holds cannot be read, unless it counts as one that does.
+    """
     found = []
     for row in store.rows("exports"):
         manifest = home / FOLDER / f"{row['export_id']}.parquet"
         if not manifest.exists():
             continue
-        behind = pl.read_parquet(manifest, columns=["source_message_ids"])["source_message_ids"].explode()
+        try:
+            behind = read_whole(manifest, home)["source_message_ids"].explode()
+        except DamagedError:
+            if not or_damaged:
+                raise
+            found.append(row)
+            continue
         if behind.is_in(messages.implode()).any():
             found.append(row)
     return found

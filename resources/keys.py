@@ -51,6 +51,16 @@ class Keys:
         """Return the key that seals the vault."""
         return self._key(VAULT)
 
+    def verify(self) -> None:
+        """Look at every key that there is, or was.
+
+        Raises:
+            StoreError: one is gone, is not such a key, or is another one than before.
+        """
+        for name in (PSEUDONYMS, LASTING, VAULT):
+            if self._path(name).exists() or self._remembered(f"{name}_key") is not None:
+                self._key(name)
+
     def rotate(self) -> str:
         """Make a new key for pseudonyms and return its identity; what was made with the old one is out of date.
 
@@ -75,14 +85,18 @@ class Keys:
             path, known = self._path(name), self._remembered(f"{name}_key")
             if not path.exists():
                 if known is not None:
-                    raise StoreError(f"{path} is missing: restore it from a backup{_way_out(name)}")
+                    raise StoreError(f"{self._shown(name)} is missing: restore it from a backup{_way_out(name)}")
                 self._create(name)
             key = path.read_bytes()
             if len(key) != BYTES:
-                raise StoreError(f"{path} is not a {BYTES}-byte key: restore it from a backup{_way_out(name)}")
+                raise StoreError(
+                    f"{self._shown(name)} is not a {BYTES}-byte key: restore it from a backup{_way_out(name)}"
+                )
             if _identity(key) != known:
                 if known is not None and _identity(key) != self._remembered(f"{name}_key_next"):
-                    raise StoreError(f"{path} is another key than before: restore it from a backup{_way_out(name)}")
+                    raise StoreError(
+                        f"{self._shown(name)} is another key than before: restore it from a backup{_way_out(name)}"
+                    )
                 self._remember(f"{name}_key", _identity(key))
             self._keys[name] = key
         return self._keys[name]
@@ -113,6 +127,9 @@ class Keys:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.key"
+
+    def _shown(self, name: str) -> str:
+        return f"{self.folder.name}/{name}.key"
 
     def _remembered(self, name: str) -> str | None:
         rows = self.store.rows("installation_state", name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -13,7 +13,9 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from resources.files import written_aside
+from records.errors import DamagedError
+from resources.damage import is_foreign
+from resources.files import file_hash, written_aside
 
 if TYPE_CHECKING:
     from records.base import Record
@@ -36,6 +38,7 @@ class Lake:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._whole: dict[str, tuple[int, int, int]] = {}
 
     @cached_property
     def _fs(self) -> tuple[Any, str]:
@@ -106,6 +109,94 @@ class Lake:
             protocol = self.url.split("://", 1)[0]
             paths = [f"{protocol}://{path}" for path in paths]
         return pl.scan_parquet(paths, schema=record.polars_schema(), missing_columns="insert", extra_columns="ignore")
+
+    def collect(
+        self,
+        asset: str,
+        record: type[Record],
+        partitions: Sequence[str] | None = None,
+        *,
+        where: pl.Expr | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Return the rows of the partitions asked for, of all or of those ``where`` something holds.
+
+        Raises:
+            DamagedError: one of the partitions cannot be read; it is named.
+        """
+        rows = self.read(asset, record, partitions)
+        rows = rows if where is None else rows.filter(where)
+        try:
+            return (rows if columns is None else rows.select(columns)).collect()
+        except BaseException as error:
+            if is_foreign(error):
+                self.verify(asset, record, partitions)
+            raise
+
+    # -- damage ---------------------------------------------------------------------------------------------------
+
+    def verify(
+        self,
+        asset: str,
+        record: type[Record],
+        partitions: Sequence[str] | None = None,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Look at partitions before something is made of them: a lazy frame would fail in the middle of it, and name no file.
+
+        A local file that is as it was written needs no more than its hash: 1 GB/s, and once as long as it is not replaced. Others
+        are read whole. A remote lake answers for its objects itself.
+
+        Args:
+            known: Partition to the hash under which it was written with rows.
+
+        Raises:
+            DamagedError: a partition that was written is gone, cannot be read, or lacks columns.
+        """
+        there = self.partitions(asset)
+        for partition in sorted({*there, *(known or {})}) if partitions is None else partitions:
+            told = (known or {}).get(partition)
+            if partition in there:
+                if self.is_damaged(asset, record, partition, told):
+                    raise DamagedError(self.shown(asset, partition))
+            elif told is not None:
+                raise DamagedError(self.shown(asset, partition), how="gone")
+
+    def is_damaged(self, asset: str, record: type[Record], partition: str, known: str | None = None) -> bool:
+        """Return whether a partition cannot be read whole, or lacks columns that it has had."""
+        if self.local is None:
+            return not self._is_readable(asset, record, partition, known=None)
+        path = Path(self.location(asset, partition))
+        now = path.stat()
+        stamp = (now.st_ino, now.st_mtime_ns, now.st_size)
+        if self._whole.get(str(path)) == stamp:
+            return False
+        if (known is None or file_hash(path) != known) and not self._is_readable(asset, record, partition, known):
+            return True
+        self._whole[str(path)] = stamp
+        return False
+
+    def _is_readable(self, asset: str, record: type[Record], partition: str, known: str | None) -> bool:
+        """Return whether a partition can be read whole.
+
+        One of an earlier version may lack columns, as it was written; not those by which rows are found, and none if it is not as
+        it was written.
+        """
+        try:
+            rows = self.read(asset, record, [partition])
+            held = set(pl.read_parquet_schema(self.location(asset, partition))) if self.local is not None else None
+            rows.collect()
+        except BaseException as error:
+            if not is_foreign(error):
+                raise
+            return False
+        columns = set(record.column_names())
+        needed = columns if known is not None else columns & {*record.primary_key(), "source_message_ids"}
+        return held is None or needed <= held
+
+    def shown(self, asset: str, partition: str) -> str:
+        """Return how a person is told of a partition: its path below the installation."""
+        return f"lake/{self.location(asset, partition).removeprefix(self._fs[1].rstrip('/')).lstrip('/')}"
 
 
 def _path_part(key: str) -> str:

@@ -26,6 +26,9 @@ class StampBook(Protocol):
     def reading(self, asset: str, source: str) -> None:
         """Take down that an asset is about to read a source."""
 
+    def known(self, asset: str) -> Mapping[str, str]:
+        """Return partition to the hash under which it was written, of those that have rows."""
+
     def wrote(self, asset: str, written: dict[str, tuple[str, int]]) -> None:
         """Take down what was written: partition to hash and rows."""
 
@@ -89,7 +92,11 @@ class LakeIOManager(dg.IOManager):
         return written
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
-        """Return one lazy frame over all partitions asked for."""
+        """Return one lazy frame over all partitions asked for.
+
+        Raises:
+            DamagedError: one of them is damaged; what is made of it would fail later, and could not say why.
+        """
         asset = context.asset_key.path[-1]
         if self.fence is not None:
             with contextlib.suppress(dg.DagsterInvariantViolationError):  # see below
@@ -99,6 +106,9 @@ class LakeIOManager(dg.IOManager):
             with contextlib.suppress(dg.DagsterInvariantViolationError):  # a notebook reads an asset outside of any op
                 self.stamps.reading(context.op_def.name, asset)
         partitions = list(context.asset_partition_keys) if context.has_asset_partitions else None
+        if self.lake.local is not None:
+            known = self.stamps.known(asset) if self.stamps is not None else None
+            self.lake.verify(asset, self.records[asset], partitions, known)
         return self.lake.read(asset, self.records[asset], partitions)
 
 

@@ -5,17 +5,22 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from resources.sqlite_damage import is_corrupt, remove_database
 from resources.store import chunks
+
+T = TypeVar("T")
+
 
 SPARE_BYTES = 1 << 20
 """Free space that the file may keep; more of it, and more than what is held, is given back."""
 
 
 class Memo:
-    """A small SQLite file of blobs; safe from several processes.
+    """A small SQLite file of blobs; safe from several processes. One that is damaged is removed and begun anew: nothing is lost but time.
 
     Args:
         committing: What a step of a run writes is written inside of it, see `resources.fence`.
@@ -26,54 +31,31 @@ class Memo:
     ) -> None:
         self.path = path
         self._committing = committing
-        self._ready = False
-
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        if not self._ready:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS memo (fingerprint TEXT NOT NULL, input TEXT NOT NULL, value BLOB NOT NULL, "
-                "PRIMARY KEY (fingerprint, input)) WITHOUT ROWID"
-            )
-            self._ready = True
-        return connection
 
     def get(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, bytes]:
         """Return input hash to value for those that are known."""
-        if not self.path.exists():
-            return {}
-        found: dict[str, bytes] = {}
-        connection = self._connect()
-        try:
+
+        def read(connection: sqlite3.Connection) -> dict[str, bytes]:
+            found: dict[str, bytes] = {}
+            query = "SELECT input, value FROM memo WHERE fingerprint = ? AND input IN "
             for batch in chunks(inputs):
-                marks = ",".join("?" * len(batch))
-                found.update(
-                    connection.execute(
-                        f"SELECT input, value FROM memo WHERE fingerprint = ? AND input IN ({marks})",
-                        [fingerprint, *batch],
-                    )
-                )
-        finally:
-            connection.close()
-        return found
+                found.update(connection.execute(f"{query}({','.join('?' * len(batch))})", [fingerprint, *batch]))
+            return found
+
+        return self._on_file(read) if self.path.exists() else {}
 
     def known(self, fingerprint: str, inputs: Sequence[str]) -> list[str]:
         """Return the input hashes that are known, without their values."""
-        if not self.path.exists():
-            return []
-        connection = self._connect()
-        try:
+
+        def read(connection: sqlite3.Connection) -> list[str]:
             query = "SELECT input FROM memo WHERE fingerprint = ? AND input IN "
             return [
                 key
                 for batch in chunks(inputs)
                 for (key,) in connection.execute(f"{query}({','.join('?' * len(batch))})", [fingerprint, *batch])
             ]
-        finally:
-            connection.close()
+
+        return self._on_file(read) if self.path.exists() else []
 
     def put(self, fingerprint: str, values: dict[str, bytes]) -> None:
         """Keep values, in one transaction.
@@ -81,7 +63,8 @@ class Memo:
         Raises:
             ErasedMeanwhile: what they were made of may have been erased.
         """
-        with self._committing(), contextlib.closing(self._connect()) as connection:
+
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "INSERT OR REPLACE INTO memo VALUES (?, ?, ?)",
@@ -89,12 +72,13 @@ class Memo:
             )
             connection.execute("COMMIT")
 
+        with self._committing():
+            self._on_file(write)
+
     def drop(self, fingerprint: str, inputs: Sequence[str]) -> None:
         """Forget values that now stand elsewhere."""
-        if not self.path.exists():
-            return
-        connection = self._connect()
-        try:
+
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             for batch in chunks(inputs):
                 connection.execute(
@@ -103,8 +87,9 @@ class Memo:
                 )
             connection.execute("COMMIT")
             _give_back(connection)
-        finally:
-            connection.close()
+
+        if self.path.exists():
+            self._on_file(write)
 
     def clear(self, keep: Sequence[str] = ()) -> None:
         """Forget everything: answers of language models quote, and nothing in them says whom.
@@ -112,14 +97,23 @@ class Memo:
         Args:
             keep: Fingerprints under which nothing of a text is kept.
         """
-        if not self.path.exists():
-            return
-        connection = self._connect()
-        try:
-            marks = ",".join("?" * len(keep))
+        marks = ",".join("?" * len(keep))
+
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute(f"DELETE FROM memo WHERE fingerprint NOT IN ({marks})", list(keep))
-        finally:
-            connection.close()
+
+        if self.path.exists():
+            self._on_file(write)
+
+    def scrub(self) -> None:
+        """Let no page of the file hold what was forgotten."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        if self.path.exists():
+            self._on_file(write)
 
     def get_vectors(self, fingerprint: str, inputs: Sequence[str]) -> dict[str, np.ndarray]:
         """Return input hash to float32 vector for those that are known."""
@@ -134,6 +128,34 @@ class Memo:
                 for key, row in zip(inputs, vectors, strict=True)
             },
         )
+
+    def _on_file(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the file; with a new one, if it turns out to be damaged."""
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                return action(connection)
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+        remove_database(self.path)
+        with contextlib.closing(self._connect()) as connection:
+            return action(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            # Each time: another process may have begun the file anew.
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS memo (fingerprint TEXT NOT NULL, input TEXT NOT NULL, value BLOB NOT NULL, "
+                "PRIMARY KEY (fingerprint, input)) WITHOUT ROWID"
+            )
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
 
 
 def _give_back(connection: sqlite3.Connection) -> None:

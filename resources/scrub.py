@@ -29,12 +29,6 @@ def scrub_store(store: InteractionStore, patience_s: float = PATIENCE_S) -> bool
         return _unseen(connection, patience_s) and _written_anew(connection, store, patience_s)
 
 
-def scrub_file(path: Path) -> None:
-    """Let no page of a SQLite file hold what was deleted; a file that is not there has none."""
-    if path.exists():
-        _scrub(path, PATIENCE_S)
-
-
 def _scrub(path: Path, patience_s: float) -> bool:
     connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,11 +13,12 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from records.errors import ErasedMeanwhile, StoreError
+from records.errors import DamagedError, ErasedMeanwhile, StoreError
 from records.ids import content_id
 from records.store import Messages, Sessions, SpeakerNames, Speakers
 from resources.fence import generation
 from resources.merging import merged, message_added
+from resources.sqlite_damage import is_corrupt
 from resources.tables import VERSION_TABLE, store_metadata
 
 BATCH = 5_000  # rows per INSERT statement group: below SQLite's and PostgreSQL's parameter limits at 17 columns
@@ -72,6 +74,7 @@ class InteractionStore:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(self.url, pool_pre_ping=not self.is_sqlite)
         if self.is_sqlite:
+            sa.event.listen(engine, "handle_error", self._damaged, retval=True)
             sa.event.listen(engine, "connect", _sqlite_pragmas)
             sa.event.listen(engine, "begin", _sqlite_begin)
         return engine
@@ -90,10 +93,33 @@ class InteractionStore:
             with self._migration_lock():
                 if self._revision() != newest_revision():
                     self._upgrade()
-        except (sa.exc.DBAPIError, sa.exc.ArgumentError, ImportError, OSError) as error:
+        except (sa.exc.DBAPIError, sqlite3.DatabaseError, sa.exc.ArgumentError, ImportError, OSError) as error:
+            if is_corrupt(getattr(error, "orig", None) or error):
+                raise self.damaged() from None
             reason = _first_line(getattr(error, "orig", None) or error)
             raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: {reason}") from None
         return self
+
+    def _damaged(self, context: Any) -> BaseException | None:
+        """Return what is raised in place of SQLite's words for a file that is malformed or none of its own."""
+        return self.damaged() if is_corrupt(context.original_exception) else None
+
+    def damaged(self) -> DamagedError:
+        """Return the sentence that a damaged file is answered with: nothing can make it again."""
+        name = Path(str(self.url.database)).name
+        return DamagedError(
+            name,
+            "it is what everything else is made from, and nothing can make it again; restore it from a backup, or save what can "
+            f"be read with `sqlite3 {name} .recover | sqlite3 saved.sqlite` and put that in its place",
+        )
+
+    def is_emptied(self) -> bool:
+        """Return whether the SQLite file is there and holds nothing, in its journal neither."""
+        if not self.is_sqlite or not self.url.database:
+            return False
+        path = Path(self.url.database)
+        log = path.with_name(path.name + "-wal")
+        return path.is_file() and not path.stat().st_size and not (log.is_file() and log.stat().st_size)
 
     def _revision(self) -> str | None:
         """Return the revision that stands in the store. A migration is one transaction, so this is never one half done."""
@@ -271,7 +297,7 @@ class InteractionStore:
             cursor = connection.exec_driver_sql(statement, tuple(parameters)).cursor
             names = [column[0] for column in cursor.description]
             parts = []
-            while rows := cursor.fetchmany(100_000):
+            while rows := self._fetched(cursor):
                 columns = zip(*rows, strict=True)
                 parts.append(
                     pl.DataFrame(
@@ -284,6 +310,16 @@ class InteractionStore:
             if parts
             else pl.DataFrame({name: pl.Series([], dtype=pl.String) for name in names})
         )
+
+    def _fetched(self, cursor: Any) -> list[Any]:
+        """Return the next rows of the driver's own cursor, whose errors do not pass through SQLAlchemy."""
+        try:
+            rows: list[Any] = cursor.fetchmany(100_000)
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                raise self.damaged() from None
+            raise
+        return rows
 
     def weeks(self) -> list[str]:
         """Return the weeks that hold messages, oldest first."""

@@ -8,11 +8,15 @@ from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
-from records.ids import content_id
+from records.errors import DamagedError
+from records.ids import content_id, text_hash
+from resources.damage import is_foreign
 from resources.files import file_hash, write_frame, write_text
 from resources.store import InteractionStore
 
 MANIFEST = "manifest.parquet"
+
+WEIGHTS = "adapter_model.safetensors"
 
 BEGUN = "begun.json"
 """In the folder of an adapter from its training's first moment on: the datasets that it is trained on."""
@@ -61,16 +65,7 @@ def write_dataset(
     Args:
         planted: Conversations that are trained along and lead to no message: the gate's canaries.
     """
-    dataset_id = content_id(
-        "d",
-        kind,
-        persona_id,
-        week,
-        *([skill] if skill else []),
-        *samples["content_hash"].to_list(),
-        *samples["split"].to_list(),
-        *([str(len(planted))] if planted else []),
-    )
+    dataset_id = id_of(samples, kind, persona_id, week, skill, len(planted))
     folder = home / "datasets" / dataset_id
     for split in ("train", "eval"):
         part = samples.filter(pl.col("split") == split)
@@ -96,22 +91,107 @@ def write_dataset(
     return row
 
 
+def id_of(samples: pl.DataFrame, kind: str, persona_id: str, week: str | None, skill: str | None, planted: int) -> str:
+    """Return the id of a dataset: the same samples give the same."""
+    return content_id(
+        "d",
+        kind,
+        persona_id,
+        week,
+        *([skill] if skill else []),
+        *samples["content_hash"].to_list(),
+        *samples["split"].to_list(),
+        *([str(planted)] if planted else []),
+    )
+
+
 def manifest_hash(home: Path, dataset: dict[str, Any]) -> str:
     """Return a hash of a dataset's manifest."""
     return file_hash(home / dataset["path"] / MANIFEST)
 
 
 def read_manifest(home: Path, dataset: dict[str, Any]) -> pl.DataFrame | None:
-    """Return which samples stand in a registered dataset and which messages are behind them; None when its files are gone."""
+    """Return which samples stand in a registered dataset and which messages are behind them; None when its files are gone.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
     path = home / dataset["path"] / MANIFEST
-    return pl.read_parquet(path) if path.exists() else None
+    return read_whole(path, home) if path.exists() else None
 
 
-def datasets_of(store: InteractionStore, home: Path, messages: pl.Series) -> list[str]:
-    """Return the ids of the datasets that hold a sample made from any of the messages, by their manifests."""
+def read_whole(path: Path, home: Path) -> pl.DataFrame:
+    """Return a small Parquet file that leads from samples to messages.
+
+    Raises:
+        DamagedError: it cannot be read, or does not lead to any.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except BaseException as error:
+        if not is_foreign(error):
+            raise
+        raise DamagedError(str(path.relative_to(home))) from None
+    if "source_message_ids" not in frame.columns:
+        raise DamagedError(str(path.relative_to(home)))
+    return frame
+
+
+def is_whole_dataset(home: Path, dataset: dict[str, Any]) -> bool:
+    """Return whether the lines of a dataset that trainers read, where they are there, are those that its manifest names."""
+    manifest = read_manifest(home, dataset)
+    if manifest is None or manifest.height != dataset["n_train"] + dataset["n_eval"]:
+        return False
+    for split in ("train", "eval"):
+        path = home / dataset["path"] / f"{split}.jsonl"
+        if not path.exists():
+            continue  # a training writes them before it reads them
+        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+        written = {text_hash(line.removeprefix('{"messages":').removesuffix("}")) for line in lines}
+        if not written.issuperset(manifest.filter(pl.col("split") == split)["content_hash"]):
+            return False
+    return True
+
+
+def is_whole_adapter(folder: Path, known: str | None) -> bool:
+    """Return whether an adapter's weights are those that were trained, by their hash; of one without, whether the file is whole."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        return known is None  # another trainer's files have other names
+    if known is not None:
+        return file_hash(path) == known
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= size - 8:
+            return False
+        try:
+            tensors = json.loads(file.read(length))
+            ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+    return bool(8 + length + max(ends, default=0) == size)
+
+
+def datasets_of(store: InteractionStore, home: Path, messages: pl.Series, *, or_damaged: bool = False) -> list[str]:
+    """Return the ids of the datasets that hold a sample made from any of the messages, by their manifests.
+
+    Args:
+        or_damaged: Whether one whose manifest cannot be read counts as one that holds them: nobody can say that it does not.
+
+    Raises:
+        DamagedError: a manifest cannot be read, unless it counts as one that holds them.
+    """
     found = []
     for row in store.rows("datasets"):
-        manifest = read_manifest(home, row)
+        try:
+            manifest = read_manifest(home, row)
+        except DamagedError:
+            if not or_damaged:
+                raise
+            found.append(row["dataset_id"])
+            continue
         if manifest is not None and manifest["source_message_ids"].explode().is_in(messages.implode()).any():
             found.append(row["dataset_id"])
     return sorted(found)

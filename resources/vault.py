@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.errors import StoreError
+from records.errors import DamagedError, StoreError
+from resources.sqlite_damage import is_corrupt
 from resources.store import chunks
 
 Replaced = tuple[str, str, str]
@@ -43,6 +44,7 @@ class Vault:
 
         Raises:
             StoreError: the row was sealed with another key.
+            DamagedError: the file cannot be read.
         """
         from cryptography.fernet import InvalidToken
 
@@ -80,5 +82,9 @@ class Vault:
             )
             yield connection
             connection.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                raise DamagedError(self.path.name) from None
+            raise
         finally:
             connection.close()

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from records.base import Record
-from records.errors import StoreError
+from records.errors import DamagedError, StoreError
+from resources.damage import is_foreign
 from resources.files import write_text
 from resources.vector_upkeep import Upkeep, after_commit, before_commit, merge
 
@@ -83,7 +84,11 @@ class VectorStore:
         return f"{kind}__{blake2b(f'{LAYOUT}:{embedder}'.encode(), digest_size=4).hexdigest()}"
 
     def current(self, kind: str) -> dict[str, Any] | None:
-        """Return {table, embedder, dim} that readers use, None before the first commit."""
+        """Return {table, embedder, dim} that readers use, None before the first commit.
+
+        Raises:
+            DamagedError: the file that says so does not.
+        """
         path = self.folder / f"{kind}.json"
         try:
             written = path.stat()
@@ -93,7 +98,11 @@ class VectorStore:
         stamp = (written.st_ino, written.st_mtime_ns, written.st_size)
         held = self._current.get(kind)
         if held is None or held[0] != stamp:
-            held = (stamp, json.loads(path.read_text(encoding="utf-8")))
+            try:
+                told = {name: json.loads(path.read_bytes())[name] for name in ("table", "embedder", "dim")}
+            except (ValueError, TypeError, KeyError):
+                raise DamagedError(f"{self.folder.name}/{kind}.json") from None
+            held = (stamp, told)
             self._current[kind] = held
         return held[1]
 
@@ -102,14 +111,57 @@ class VectorStore:
         return (self.folder / f"{table}.lance" / "_versions").stat().st_mtime_ns
 
     def open(self, kind: str, embedder: str | None = None) -> Any | None:
-        """Return the current table of a kind (or that of an embedder), None if there is none."""
-        now = self.current(kind)
-        name = self.table_for(kind, embedder) if embedder else (now or {}).get("table")
+        """Return the current table of a kind (or that of an embedder), None if there is none.
+
+        Raises:
+            DamagedError: it cannot be opened, or is gone although readers are to use it.
+        """
+        if embedder:
+            return self.open_table(self.table_for(kind, embedder))
+        name = self.named(kind)
         return self.open_table(name) if name else None
 
+    def named(self, kind: str) -> str | None:
+        """Return the physical table that readers use, None before the first commit.
+
+        Raises:
+            DamagedError: it is not there. One that is replaced is dropped after readers were told of the next.
+        """
+        now = self.current(kind)
+        if now is not None and not self._exists(now["table"]):
+            now = self.current(kind)
+            if now is not None and not self._exists(now["table"]):
+                raise DamagedError(self.shown(now["table"]), how="gone")
+        return None if now is None else str(now["table"])
+
     def open_table(self, name: str) -> Any | None:
-        """Return a physical table, None if there is none."""
-        return self.db.open_table(name) if self._exists(name) else None
+        """Return a physical table, None if there is none.
+
+        Raises:
+            DamagedError: it cannot be opened.
+        """
+        with self.reading(name):
+            return self.db.open_table(name) if self._exists(name) else None
+
+    def shown(self, name: str) -> str:
+        """Return how a person is told of a physical table: its path below the installation."""
+        return f"{self.folder.name}/{name}.lance"
+
+    @contextlib.contextmanager
+    def reading(self, name: str | None) -> Iterator[None]:
+        """Look at a physical table when LanceDB fails with it.
+
+        Raises:
+            DamagedError: it is damaged, or an index of it is.
+        """
+        from resources.vector_damage import damage_of
+
+        try:
+            yield
+        except BaseException as error:
+            if name is not None and is_foreign(error) and damage_of(self.folder, name) is not None:
+                raise DamagedError(self.shown(name)) from None
+            raise
 
     def manifests(self, table: str) -> list[Path]:
         """Return the files of a physical table's versions."""
@@ -170,7 +222,7 @@ class VectorStore:
         table = table.append_column(schema.field("vector"), pa.FixedSizeListArray.from_arrays(flat, dim))
         if tokens is not None:
             table = table.append_column(schema.field("tokens"), pa.array(tokens, pa.large_binary()))
-        with self.locked(kind):
+        with self.locked(kind), self.reading(self.table_for(kind, embedder)):
             lance = self._table(kind, embedder, schema)
             before, after = self.week_rows(lance, record, week), record.shaped(frame)
             if before.equals(after):
@@ -308,7 +360,8 @@ class VectorStore:
         lance = self.open(kind, embedder)
         if lance is None or column not in lance.schema.names:
             return None
-        return lance.search().where(f"week = '{week}'").select(["text_hash", column]).limit(None).to_arrow()
+        with self.reading(lance.name):
+            return lance.search().where(f"week = '{week}'").select(["text_hash", column]).limit(None).to_arrow()
 
     def text_hashes(self, kind: str, embedder: str) -> pl.DataFrame:
         """Return week, text_hash of what the embedder's table holds."""
@@ -316,32 +369,41 @@ class VectorStore:
         columns = ["week", "text_hash"]
         if lance is None:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        return pl.DataFrame(lance.search().select(columns).limit(None).to_arrow()).select(columns).unique()
+        return self.columns(lance, columns).unique()
 
-    @staticmethod
-    def weeks(lance: Any) -> set[str]:
+    def columns(self, lance: Any, columns: Sequence[str]) -> pl.DataFrame:
+        """Return columns of all rows of a table."""
+        with self.reading(lance.name):
+            return pl.DataFrame(lance.search().select(list(columns)).limit(None).to_arrow()).select(columns)
+
+    def weeks(self, lance: Any) -> set[str]:
         """Return the weeks that have rows."""
-        table = lance.search().select(["week"]).limit(None).to_arrow()
-        return set(table["week"].unique().to_pylist())
+        return set(self.columns(lance, ["week"])["week"].unique())
 
     def keys(self, kind: str, key: str, week: str, embedder: str | None = None) -> list[str]:
         """Return the keys of a week in an embedder's table, by default the one that readers use."""
         lance = self.open(kind, embedder)
         if lance is None:
             return []
-        return lance.search().where(f"week = '{week}'").select([key]).limit(None).to_arrow()[key].to_pylist()
+        with self.reading(lance.name):
+            return lance.search().where(f"week = '{week}'").select([key]).limit(None).to_arrow()[key].to_pylist()
 
     def keys_of(self, kind: str, key: str, values: Sequence[str]) -> list[str]:
         """Return which of the keys stand in the table that readers use, in order."""
         lance = self.open(kind)
         if lance is None or not values:
             return []
-        return sorted(lance.search().where(_among(key, values)).select([key]).limit(None).to_arrow()[key].to_pylist())
+        with self.reading(lance.name):
+            found = lance.search().where(_among(key, values)).select([key]).limit(None).to_arrow()
+        return sorted(found[key].to_pylist())
 
     def count(self, kind: str) -> int:
         """Return the rows of the table that readers use."""
         lance = self.open(kind)
-        return int(lance.count_rows()) if lance is not None else 0
+        if lance is None:
+            return 0
+        with self.reading(lance.name):
+            return int(lance.count_rows())
 
 
 def differing(before: pl.DataFrame, after: pl.DataFrame, key: str) -> pl.Series:

@@ -6,7 +6,7 @@ A run that is killed between the two leaves an old stamp, so that the partition 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -48,6 +48,17 @@ class Versions:
             for part, stamp in stamps.items()
         ]
         self.store.register("asset_versions", *rows)
+
+    def drop(self, asset: str, parts: Iterable[str]) -> None:
+        """Forget how partitions were made: they count as never made."""
+        import sqlalchemy as sa
+
+        from resources.store import chunks
+
+        table = self.store.meta.tables["asset_versions"]
+        with self.store.writer.begin() as connection:
+            for batch in chunks(parts):
+                connection.execute(sa.delete(table).where(table.c.asset == asset, table.c.part.in_(batch)))
 
     def of(self, asset: str) -> dict[str, Stamp]:
         """Return partition to stamp."""

@@ -5,13 +5,14 @@ A notebook that has the file open keeps what it opened; whoever opens it next se
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from records.errors import StoreError
+from records.errors import DamagedError, StoreError
 from resources.files import ASIDE, aside_of
 
 CLOSED = ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions")
@@ -23,8 +24,6 @@ SMALL_BLOCK, LARGE_BLOCK = 16_384, 262_144
 SMALL_BLOCKS_TO = 32 << 20
 """Bytes of a published file from which on the next one has DuckDB's default blocks. A column of a table takes a block at least:
 the models of 500 messages took 4.7 MB, with the smallest blocks 0.4 MB. Two million rows are written twice as fast in large ones."""
-
-DAMAGED = "publish it again with `memory materialize --all`"
 
 
 class Warehouse:
@@ -52,7 +51,7 @@ class Warehouse:
         removed and nothing has changed. One builder at a time: others wait.
 
         Args:
-            from_published: Start from the published tables, to replace some of them.
+            from_published: Start from the published tables, to replace some of them; ask `is_damaged` first.
             committing: Entered while the file is published; what it raises leaves everything as it was.
         """
         import duckdb
@@ -119,7 +118,8 @@ class Warehouse:
         """Return a connection that reads the published file, and nothing else: no other file, no write, no extension, no network.
 
         Raises:
-            StoreError: nothing was published yet, another program holds the file, or it is damaged.
+            StoreError: nothing was published yet, or another program holds the file.
+            DamagedError: it cannot be opened.
         """
         import duckdb
 
@@ -130,14 +130,64 @@ class Warehouse:
         try:
             return duckdb.connect(str(self.path), read_only=True, config=READS_ONLY)
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if _is_held(error):
                 raise StoreError(
                     f"{self.path} is held by another program, which opened it for writing: close it there, or open it "
                     "there with read_only=True"
                 ) from None
-            raise StoreError(f"{self.path} cannot be read: {DAMAGED}") from None
+            raise DamagedError(self.path.name) from None
         except duckdb.Error:
-            raise StoreError(f"{self.path} cannot be read: {DAMAGED}") from None
+            raise DamagedError(self.path.name) from None
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Any]:
+        """Yield a connection as `connect` returns it.
+
+        Raises:
+            DamagedError: it cannot be opened, or a query came upon a part that cannot be read.
+        """
+        import duckdb
+
+        with contextlib.closing(self.connect()) as connection:
+            try:
+                yield connection
+                return
+            except (
+                duckdb.ParserException,
+                duckdb.BinderException,
+                duckdb.CatalogException,
+                duckdb.PermissionException,
+            ):
+                raise
+            except duckdb.Error:  # of a check sum it says so in the plainest of its classes
+                connection.close()
+                if not self.is_damaged():
+                    raise
+        raise DamagedError(self.path.name)
+
+    def is_damaged(self, path: Path | None = None) -> bool:
+        """Return whether a file, by default the published one, cannot be read whole; one that was never published is not damaged.
+
+        Cost: every column of every table is read once; DuckDB has check sums, and counts without looking at them.
+        """
+        import duckdb
+
+        path = self.path if path is None else path
+        if not path.exists():
+            return False
+        try:
+            with contextlib.closing(duckdb.connect(str(path), read_only=True, config=READS_ONLY)) as connection:
+                tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
+                for schema, table in tables:
+                    connection.execute(f'SELECT bit_xor(hash(COLUMNS(*))) FROM "{schema}"."{table}"').fetchall()
+        except duckdb.Error as error:
+            return not _is_held(error)
+        return not tables
+
+
+def _is_held(error: Exception) -> bool:
+    """Return whether another program holds the file: that it says "lock", while "block" is said of a check sum."""
+    return re.search(r"\block\b", str(error), re.IGNORECASE) is not None
 
 
 class Publication:

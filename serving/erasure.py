@@ -20,13 +20,13 @@ from records.memory import Episodes, Facts, MemoryStrength, Relationships
 from records.names import named_by_file
 from resources.exports import exports_of, remove_exports
 from resources.files import ERRORS, sweep_asides
-from resources.scrub import PATIENCE_S, scrub_file, scrub_store
+from resources.scrub import PATIENCE_S, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
 from resources.tombstones import Tombstones
 from resources.training_files import adapters_of, datasets_of, unregistered
-from resources.vector_erasure import erase
 from serving.capture import Erased, conversation, of_conversation
+from serving.damaged import Damaged
 from serving.erasing_rows import (
     core_memory_that_names,
     erase_rejects,
@@ -90,13 +90,14 @@ class Erasure:
         self.receipts = installation.receipt_book
         self.sought = Sought(installation.settings.home)
         self.tombstones = Tombstones(installation.settings.home, self.store)
+        self.damaged = Damaged(installation)
 
     def forget(self, kind: str, value: str) -> Forgotten:
         """Erase a subject; asked twice it is quiet, killed half-way the next call does the rest.
 
         The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
         """
-        subject = self._subject(kind, value)
+        subject, self.damaged = self._subject(kind, value), Damaged(self.of)
         with self.of.fence.erasing():
             # From here on nothing of it comes in any more, and nothing that was made of it is committed.
             self.tombstones.add(kind, subject)
@@ -121,12 +122,11 @@ class Erasure:
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
-            done.count(table, erase(self.of.vectors, table, column, work.derived.get(source, [])))
+            done.count(table, self.damaged.erase(table, column, work.derived.get(source, [])))
         self._from_bonds(work, value if kind == "user" else None, done)
         self._from_training(work, done)
         outside = self._from_exports(work, done)
-        if self.of.vault is not None:
-            done.count("vault", self.of.vault.drop(work.derived.get("anonymized_interactions", [])))
+        done.count("vault", self._from_vault(work))
         done.count("analytics", self._from_analytics())
         # What is told by texts and names goes before the rows that say which these are.
         self._from_rejects(work, self._messages(kind, value)["text"].to_list(), done)
@@ -134,12 +134,14 @@ class Erasure:
         self._from_use(work)
         # What the anonymizer remembers says where names stood in a text, and nothing of the text.
         reader = self.of.plugin("anonymizer").fingerprint
-        self.of.memo.clear(keep=[reader])
+        self.of.memo.clear(keep=[] if self.damaged.places else [reader])
         self.of.memo.drop(reader, work.remembered)
-        scrub_file(self.of.memo.path)
-        for week in work.weeks:
+        self.of.memo.scrub()
+        done.count("damaged", len(self.damaged.places))
+        done.weeks = sorted({*work.weeks, *self.damaged.weeks})
+        for week in done.weeks:
             SyncState(self.store).reopen(week)
-        done.pending = [week_again(week) for week in work.weeks]
+        done.pending = [week_again(week) for week in done.weeks]
         done.pending += [ANALYTICS_AGAIN] if done.removed.get("analytics") else []
         done.pending += [train_again(persona) for persona in work.personas]
         done.pending += [*outside, SCRUB_AGAIN]
@@ -187,7 +189,8 @@ class Erasure:
     def extent(self, kind: str, value: str) -> Extent:
         """Return what an erasure would take."""
         rows = self._messages(kind, value)
-        datasets = datasets_of(self.store, self.of.settings.home, rows["message_id"]) if rows.height else []
+        home, ids = self.of.settings.home, rows["message_id"]
+        datasets = datasets_of(self.store, home, ids, or_damaged=True) if rows.height else []
         return Extent(
             rows.height,
             rows.select("agent_id", "session_id").n_unique() if rows.height else 0,
@@ -273,9 +276,11 @@ class Erasure:
             key = record.primary_key()[0]
             spoken = [name for name in ("input_text", "output_text") if name in record.column_names()]
             for partition in self._partitions(asset, work.weeks):
-                rows_of = self.lake.read(asset, record, [partition]).filter(_touched(asset, work))
-                touched = rows_of.select(key, *spoken).collect()
-                if touched.is_empty():
+                mine, wanted = _touched(asset, work), [key, *spoken]
+                touched = self.damaged.rows(asset, record, partition, where=mine, columns=wanted)
+                if touched is None and asset.endswith("_dataset"):
+                    work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
+                if touched is None or touched.is_empty():
                     continue
                 for name in spoken:
                     texts.update(touched[name])
@@ -285,9 +290,16 @@ class Erasure:
                     work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
         work.remembered = sorted({*work.remembered, *(text_hash(text) for text in texts)})
         gone = pl.Series(work.messages, dtype=pl.String)
-        work.datasets = sorted({*work.datasets, *datasets_of(self.store, self.of.settings.home, gone)})
+        found = datasets_of(self.store, self.of.settings.home, gone, or_damaged=True)
+        work.datasets = sorted({*work.datasets, *found})
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
         work.personas = sorted({*work.personas, *made_for})
+        if self.damaged.places:  # what a table of the lake does not say any more, its vectors may
+            for table, (column, source) in EMBEDDED.items():
+                if source != "raw_interactions":
+                    work.derived.setdefault(source, []).extend(
+                        self.damaged.embedded(table, column, work.derived["raw_interactions"])
+                    )
         for one, other in (("facts", "fact_history"), ("episodes", "consolidated_episodes")):
             work.derived[one] = sorted({*work.derived.get(one, []), *work.derived.get(other, [])})
         return work
@@ -314,7 +326,9 @@ class Erasure:
     def _from_lake(self, work: Work, done: Forgotten) -> None:
         for asset, record in LAKE_TABLES.items():
             for partition in self._partitions(asset, work.weeks):
-                frame = self.lake.read(asset, record, [partition]).collect()
+                frame = self.damaged.rows(asset, record, partition, remove=True)
+                if frame is None:
+                    continue
                 kept = frame.filter(~_touched(asset, work))
                 if kept.height < frame.height:
                     done.count(asset, frame.height - kept.height)
@@ -328,7 +342,9 @@ class Erasure:
             ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
         ):
             for partition in self.lake.partitions(asset):
-                frame = self.lake.read(asset, record, [partition]).collect()
+                frame = self.damaged.rows(asset, record, partition, remove=True)
+                if frame is None:
+                    continue
                 kept = frame.filter(~gone)
                 if kept.height < frame.height:
                     done.count(asset, frame.height - kept.height)
@@ -351,10 +367,17 @@ class Erasure:
     def _from_exports(self, work: Work, done: Forgotten) -> list[str]:
         """Remove exported files that hold the messages; return what is to be done by hand of those that were moved or changed."""
         home = self.of.settings.home
-        exported = exports_of(self.store, home, pl.Series(work.messages, dtype=pl.String))
+        exported = exports_of(self.store, home, pl.Series(work.messages, dtype=pl.String), or_damaged=True)
         kept = remove_exports(self.store, home, exported)
         done.count("exports", len(exported))
         return [delete_by_hand(export.path) for export in kept]
+
+    def _from_vault(self, work: Work) -> int:
+        """Forget what surrogates stand for; an interaction has one id from its scores to its anonymized text."""
+        named = ("scored_interactions", "anonymized_interactions")
+        ids = sorted({key for asset in named for key in work.derived.get(asset, [])})
+        unread = [place for place in self.damaged.places for asset in named if place.startswith(f"lake/{asset}/")]
+        return self.damaged.from_vault(ids, known=len(unread) < len(named))
 
     def _from_errors(self) -> int:
         """Remove what failures of runs said: nobody can tell whose words stand in it. Return how many."""

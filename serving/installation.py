@@ -55,7 +55,10 @@ class Installation:
         from resources.store import InteractionStore
         from resources.tombstones import Tombstones
 
-        store = InteractionStore(self.settings.store_url).migrate()
+        store = InteractionStore(self.settings.store_url)
+        if store.is_emptied() and (self.settings.home / "keys").is_dir():
+            raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
+        store.migrate()
         if Tombstones(self.settings.home, store).lost():
             from serving.erasure import Erasure
 

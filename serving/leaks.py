@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
+from records.errors import DamagedError
+from resources.damage import is_foreign
 from resources.settings import Settings
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
@@ -42,6 +44,7 @@ class Leaks:
 
     searched: int = 0
     needles: int = 0
+    unsearchable: int = 0
     found: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -115,24 +118,26 @@ def search(needles: Sequence[str], settings: Settings, store: InteractionStore, 
         looks.append((place, plain, (texts for path in paths for texts in _read(path))))
     for name in vectors.names("*"):
         leaks.searched += 1
-        looks.append(("vectors", plain, _lance(vectors.open_table(name))))
+        looks.append(("vectors", plain, _lance(vectors, name)))
     for table in store.meta.tables.values():
         leaks.searched += 1
         if table.name != "receipts":
             looks.append((f"store.{table.name}", plain, _rows(store, table)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (place, _, _), times in zip(looks, pool.map(_count, looks), strict=True):
-            leaks.add(place, times)
+            leaks.unsearchable += times is None
+            leaks.add(place, 1 if times is None else times)
     return leaks
 
 
-def _count(look: tuple[str, Wanted, Iterator[pl.Series]]) -> int:
-    """Return how often something wanted is found in texts, which are looked at some million characters at a time."""
+def _count(look: tuple[str, Wanted, Iterator[pl.Series]]) -> int | None:
+    """Return how often something wanted is found in texts, which are looked at some million characters at a time; None if some
+    cannot be looked at."""
     _, wanted, texts = look
     try:
         return sum(len(wanted.within(some)) for some in _gathered(texts))
     except Unsearchable:
-        return 1
+        return None
 
 
 def _forms(needle: str) -> set[str]:
@@ -212,17 +217,30 @@ def _read(path: Path) -> Iterator[pl.Series]:
                 tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
                 for schema, table in tables:
                     yield from _strings(connection.sql(f'SELECT * FROM "{schema}"."{table}"').pl())
-    except Exception as error:  # of whatever kind: the file is not searched
-        raise Unsearchable from error
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_foreign(error)):
+            raise
+        raise Unsearchable from error  # of whatever kind: the file is not searched
 
 
-def _lance(lance: Any) -> Iterator[pl.Series]:
+def _lance(vectors: VectorStore, name: str) -> Iterator[pl.Series]:
+    """Yield the strings of a table.
+
+    Raises:
+        Unsearchable: it cannot be read.
+    """
     import pyarrow as pa
 
     packed = ("vector", "tokens", "terms")
-    named = [field.name for field in lance.schema if field.name not in packed and not pa.types.is_integer(field.type)]
-    for batch in lance.search().select(named).limit(None).to_batches():
-        yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
+    try:
+        lance: Any = vectors.open_table(name)
+        kept = [field for field in lance.schema if field.name not in packed and not pa.types.is_integer(field.type)]
+        for batch in lance.search().select([field.name for field in kept]).limit(None).to_batches():
+            yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
+    except BaseException as error:
+        if not (isinstance(error, DamagedError) or is_foreign(error)):
+            raise
+        raise Unsearchable from error
 
 
 def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:

@@ -68,7 +68,11 @@ class AdapterTrace:
 
 
 def trace(installation: "Installation", message_id: str) -> Traced:
-    """Return everything that was made from a message; cost: one scan of the lake's id columns and of the datasets' manifests."""
+    """Return everything that was made from a message; cost: one scan of the lake's id columns and of the datasets' manifests.
+
+    Raises:
+        DamagedError: something that may lead to it cannot be read: a trace that says less than there is would be a lie.
+    """
     store, lake, vectors = installation.store, installation.lake, installation.vectors
     found = Traced(message_id)
     stored = store.rows("messages", message_id=message_id)
@@ -83,7 +87,7 @@ def trace(installation: "Installation", message_id: str) -> Traced:
                 if asset == "raw_interactions"
                 else pl.col("source_message_ids").list.contains(message_id)
             )
-            ids = lake.read(asset, record, [partition]).filter(mine).select(key).collect()[key].to_list()
+            ids = lake.collect(asset, record, [partition], where=mine, columns=[key])[key].to_list()
             if ids:
                 found.rows.setdefault(asset, []).extend(ids)
     for kind, source in EMBEDDED.items():
@@ -132,5 +136,5 @@ def trace_adapter(installation: "Installation", adapter_id: str) -> AdapterTrace
 
 def quarantine(installation: "Installation", messages: pl.Series) -> list[str]:
     """Quarantine and undeploy every adapter that was trained on one of the messages; return which."""
-    datasets = datasets_of(installation.store, installation.settings.home, messages)
+    datasets = datasets_of(installation.store, installation.settings.home, messages, or_damaged=True)
     return installation.adapter_book.quarantine(adapters_of(installation.store, datasets), erase=False)

@@ -152,7 +152,7 @@ def test_a_file_that_is_held_or_damaged_is_one_sentence(tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     path.write_bytes(b"no database at all, whatever its name says" * 500)
-    with pytest.raises(StoreError, match="cannot be read: publish it again with `memory materialize --all`"):
+    with pytest.raises(StoreError, match="is damaged: `memory repair` removes it and makes it again"):
         Warehouse(path).connect()
 
 
