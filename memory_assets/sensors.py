@@ -111,6 +111,7 @@ def retraining(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | 
 
 def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg.SkipReason:
     """Return the runs to ask for: one per due week that none is working on, at most `MAX_ATTEMPTS` per watermark."""
+    tools.keeper.drain()
     threshold = tools.settings.unsynced_threshold
     due = tools.sync.due(threshold)
     if not due:

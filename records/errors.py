@@ -29,6 +29,10 @@ class StoreError(MemoryAssetsError):
     """The interaction store refused an operation."""
 
 
+class StoreUnreachable(StoreError):
+    """The interaction store is gone, locked, damaged, full or not listening; what was asked for may work later."""
+
+
 class RecordError(MemoryAssetsError):
     """A frame does not have the shape its record demands."""
 

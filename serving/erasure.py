@@ -69,6 +69,7 @@ class Erasure:
 
     def __init__(self, installation: "Installation") -> None:
         self.of = installation
+        installation.keeper.drained()  # what waits for the store would come in afterwards, and nobody would look for it
         self.store, self.lake = installation.store, installation.lake
         self.receipts = installation.receipt_book
         self.sought = Sought(installation.settings.home)
@@ -78,6 +79,7 @@ class Erasure:
 
         The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
         """
+        self.of.keeper.drained()
         erased = Erased(self.store, self.of.keys)
         subject = erased.subject(kind, value)
         # From here on nothing of it comes in any more.

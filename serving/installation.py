@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from resources.versions import Versions
     from resources.warehouse import Warehouse
     from serving.adapters import AdapterBook
+    from serving.keeping import Keeper
+    from serving.reach import Reach
     from serving.receipts import Receipts
+    from serving.spool import Spool
 
 
 class Installation:
@@ -32,11 +35,43 @@ class Installation:
         self.settings = settings
 
     @cached_property
-    def store(self) -> InteractionStore:
-        """Return the interaction store, migrated."""
+    def unopened_store(self) -> InteractionStore:
+        """Return the interaction store, be it there or not."""
         from resources.store import InteractionStore
 
-        return InteractionStore(self.settings.store_url).migrate()
+        return InteractionStore(self.settings.store_url)
+
+    @cached_property
+    def store(self) -> InteractionStore:
+        """Return the interaction store, migrated.
+
+        Raises:
+            StoreUnreachable: it cannot be used now; asked again, it is tried again.
+        """
+        from serving.known import opened
+
+        return opened(self.unopened_store, self.settings.home)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Return the way to the store during a chat, which is never waited for long."""
+        from serving.reach import Reach
+
+        return Reach(self)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Return what waits for the store."""
+        from serving.spool import Spool
+
+        return Spool(self.settings.home)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Return what keeps what is said, whether the store is there or not."""
+        from serving.keeping import Keeper
+
+        return Keeper(self)
 
     @cached_property
     def sync(self) -> SyncState:
