@@ -81,7 +81,9 @@ def adbc_url(url: sa.URL) -> str:
         query["connect_timeout"] = str(CONNECT_S)
     if patience() < PATIENCE_S and "options" not in url.query:
         query["options"] = f"-c lock_timeout={patience_ms()} -c statement_timeout={patience_ms()}"
-    return url.set(drivername="postgresql").update_query_dict(query).render_as_string(hide_password=False)
+    rendered = url.set(drivername="postgresql").update_query_dict(query).render_as_string(hide_password=False)
+    server, mark, said = rendered.partition("?")
+    return f"{server}{mark}{said.replace('+', '%20')}"  # libpq reads a plus sign as one
 
 
 def is_away(error: BaseException) -> bool:

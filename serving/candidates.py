@@ -249,10 +249,11 @@ class Memories:
 
     def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
         """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
-        return self._read("episode_embeddings", lambda: self._episodes_by_id(ids), pl.DataFrame())
+        none = pl.DataFrame()
+        return self._read("episode_embeddings", lambda: self._episodes_by_id(ids), none) if ids else none
 
     def _episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
-        opened = self.table("episode_embeddings") if ids else None
+        opened = self.table("episode_embeddings")
         if opened is None:
             return pl.DataFrame()
         lance, _ = opened

@@ -97,9 +97,15 @@ class MemoryClient(Capturing):
             self.spool.messages,
         )
 
-    @cached_property
+    @property
     def worlds(self) -> Worlds:
         """Return affinity, moods, personas and what agents share."""
+        if "store" not in self.__dict__:
+            self.reach.read(lambda: self.store.is_sqlite, False)  # opened, if it is there
+        return self._worlds
+
+    @cached_property
+    def _worlds(self) -> Worlds:
         return Worlds(self.unopened_store, self.settings.personas_dir, self._owner_of, self.agent_id)
 
     def share(self, episode: str, *, by: str, with_agent: str, world: str | None = None) -> bool:

@@ -79,7 +79,9 @@ class Keeper:
         self._agents: set[str] = set()
         self._alike: OrderedDict[str, str] = OrderedDict()
         self._last: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+        self._latest: OrderedDict[tuple[str, str], list[str | None]] = OrderedDict()
         self._said: OrderedDict[str, None] = OrderedDict()
+        self._renamed: OrderedDict[str, str] = OrderedDict()
         self._erased: Erased | None = None
 
     # -- who ------------------------------------------------------------------------------------------------------
@@ -164,6 +166,7 @@ class Keeper:
             before = self._last.get((agent, session))
             _remember(self._last, (agent, session), (message_id, max(moment, before[1]) if before else moment))
             _remember(self._said, message_id, None)
+            _remember(self._latest, (agent, session), messages["message_id"].to_list())
 
     def _normalised(self, rows: list[dict[str, Any]], now: datetime, last: LastKept) -> Normalised:
         options = SourceOptions(first_week=self._of.settings.first_week, now=now)
@@ -205,10 +208,12 @@ class Keeper:
             return Ready(taken, messages)
         ids = messages["message_id"].to_list()
         row = messages.row(-1, named=True)
-        last = self._last.get((row["agent_id"], row["session_id"]))
-        if last is not None and last[0] == ids[-1]:  # tried again
-            return Ready(taken, messages.with_columns(follows=pl.lit(None, pl.String)))
-        new = {own: self._numbered(own, self._said.__contains__)[1] for own in ids}
+        numbered = {own: self._numbered(own, self._said.__contains__) for own in ids}
+        if self._latest.get((row["agent_id"], row["session_id"])) == [numbered[own][0] for own in ids]:  # tried again
+            before = {own: pair[0] for own, pair in numbered.items()}
+            messages = messages.with_columns(pl.col("message_id").replace(before), follows=pl.lit(None, pl.String))
+            return Ready(taken, messages)
+        new = {own: pair[1] for own, pair in numbered.items()}
         return Ready(taken, messages.with_columns(pl.col("message_id", "follows").replace(new)))
 
     @staticmethod
@@ -264,22 +269,21 @@ class Keeper:
             return done
         if self._of.reach.is_resting():
             return Drained(left=1, why=self._of.reach.why)
-        began = time.monotonic()
         try:
             spool.flush()
             with spool.draining(wait_s) as mine:
                 if mine:
                     while (path := spool.claim()) is not None:
-                        if not self._drain_lines(read_lines(path), done, began, limit_s):
+                        if not self._drain_lines(read_lines(path), done, limit_s):
                             break
                         spool.done()
                     else:
-                        self._drain_held(done, began, limit_s)
+                        self._drain_held(done, limit_s)
                 else:
                     done.why = "another process takes them in"
         except OSError as error:
             done.why = f"{spool.folder} cannot be written: {error.strerror or type(error).__name__}"
-            self._drain_held(done, began, limit_s)
+            self._drain_held(done, limit_s)
         done.left = len(spool.lines())
         if done.kept or done.rejected:
             log.info("taken in from the spool: %d messages; %d lines were refused", done.kept, done.rejected)
@@ -294,20 +298,21 @@ class Keeper:
         self._of.reach.try_again()
         done = self.drain(wait_s=RUN_WAIT_S)
         if done.left:
-            raise StoreError(f"{done.left} messages wait in {self._of.spool.folder} and cannot be taken in: {done.why}")
+            raise StoreError(f"{self._of.spool.folder} holds what waits for the store and cannot be taken in: {done.why}")
         return done
 
-    def _drain_held(self, done: Drained, began: float, limit_s: float | None) -> None:
+    def _drain_held(self, done: Drained, limit_s: float | None) -> None:
         """Take in what no disk took."""
         spool = self._of.spool
-        while (line := spool.oldest_held()) is not None and self._drain_lines([line], done, began, limit_s):
+        while (line := spool.oldest_held()) is not None and self._drain_lines([line], done, limit_s):
             spool.drop_held(line)
 
-    def _drain_lines(self, texts: list[str], done: Drained, began: float, limit_s: float | None) -> bool:
+    def _drain_lines(self, texts: list[str], done: Drained, limit_s: float | None) -> bool:
         """Return whether all lines are in the store, or refused."""
         lines = [as_line(text) for text in texts]
         try:
             there = self._of.reach.ask(lambda: self._received(lines))
+            began = time.monotonic()  # opening a store for the first time takes longer than a call of a chat has
             for number, (text, line) in enumerate(zip(texts, lines, strict=True), start=1):
                 if line is not None and line["kind"] == "messages" and _is_there(line, there):
                     done.known += len(line["messages"])
@@ -368,14 +373,18 @@ class Keeper:
             done.erased += taken.messages.height
             return
         # The ids are those that were told, whatever the agent's name has become; the order is that of what was said then.
-        told = dict(zip(messages["message_id"], (message["message_id"] for message in line["messages"]), strict=True))
+        told = [message["message_id"] for message in line["messages"]]
         then = pl.Series("follows", [message["follows"] for message in line["messages"]], dtype=pl.String)
+        ids = dict(zip(messages["message_id"], told, strict=True))
         messages = messages.with_columns(
-            pl.col("message_id").replace(told),
-            follows=pl.coalesce(pl.lit(then), pl.col("follows").replace(told)),
+            pl.col("message_id").replace(ids),
+            follows=pl.coalesce(pl.lit(then).replace(self._renamed), pl.col("follows").replace(ids)),
         )
         if any(row["occurred_at"] != at for row in rows):
             messages = self._said_again(messages)
+            for own, now in zip(told, messages["message_id"], strict=True):
+                if own != now:  # the same was said at this time before, which was not known when it was spooled
+                    _remember(self._renamed, own, now)
         new = keep(store, taken, messages)
         done.kept += new
         done.known += messages.height - new

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from records.errors import StoreUnreachable
-from resources.reaching import at_most
+from resources.reaching import at_most, unreachable
 
 if TYPE_CHECKING:
     from serving.installation import Installation
@@ -121,4 +121,4 @@ class Reach:
         try:
             socket.create_connection((url.host, url.port or 5432), timeout=AGAIN_WAIT_S).close()
         except OSError as error:
-            raise StoreUnreachable(f"the postgresql store cannot be opened: {error.strerror or error}") from None
+            raise unreachable(url, error) from None

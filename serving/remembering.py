@@ -211,7 +211,7 @@ class Capturing(Installation):
             StoreError: there is no such message.
         """
         self.keeper.drain()
-        rows = self.store.rows("messages", message_id=message_id)
+        rows = self.reach.ask(lambda: self.store.rows("messages", message_id=message_id))
         if not rows:
             raise StoreError("there is no such message")
         if quality is not None and not 0 <= quality <= 1:
@@ -220,15 +220,20 @@ class Capturing(Installation):
             raise MemoryAssetsError("a correction says what should have been answered: this one is empty")
         if correction is not None and rows[0]["role"] != "agent":
             raise MemoryAssetsError("only an agent's answer can be corrected: this message is not one")
-        feedback_id = self.store.add_feedback(
-            message_id,
-            rating=None if rating is None else on_scale(rating, scale),
-            correct=correct,
-            correction=correction,
-            quality_override=quality,
-        )
-        SyncState(self.store).reopen(rows[0]["week"])
-        return feedback_id
+        on_this_scale = None if rating is None else on_scale(rating, scale)
+
+        def write() -> str:
+            feedback_id = self.store.add_feedback(
+                message_id,
+                rating=on_this_scale,
+                correct=correct,
+                correction=correction,
+                quality_override=quality,
+            )
+            SyncState(self.store).reopen(rows[0]["week"])
+            return feedback_id
+
+        return self.reach.ask(write, writes=True)
 
     def opt_out(
         self,
