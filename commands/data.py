@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from commands.base import Agent, Json, User, World, app, client, err, out, say
-from records.errors import MemoryAssetsError, SettingsError, SourceError, StoreUnreachable
+from records.errors import MemoryAssetsError, SettingsError, SourceError, StoreError, StoreUnreachable
 
 
 @app.command()
@@ -138,7 +138,7 @@ def sql(
     """Query the published DuckDB file: it reads that file and nothing else."""
     import duckdb
 
-    from resources.warehouse import Warehouse
+    from resources.warehouse import DAMAGED, Warehouse
 
     settings = client().settings
     connection = Warehouse(settings.warehouse_path).connect()
@@ -147,6 +147,8 @@ def sql(
         columns = [column[0] for column in result.description or []]
         rows = result.fetchall()
     except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException) or "orrupt" in str(error):  # a part that is read only now
+            raise StoreError(f"{settings.warehouse_path} cannot be read: {DAMAGED}") from None
         raise MemoryAssetsError(str(error).splitlines()[0]) from None
     finally:
         connection.close()

@@ -253,7 +253,7 @@ class InteractionStore:
             with driver.connect(target) as connection, connection.cursor() as cursor:
                 cursor.execute(statement, list(parameters) or None)
                 frame = pl.from_arrow(cursor.fetch_arrow_table())
-        except driver.Error as error:
+        except (driver.Error, OSError) as error:
             if reaching.is_away(error):
                 raise reaching.unreachable(self.url, error) from None
             raise

@@ -106,7 +106,7 @@ class Keeper:
         """Return who was last found under a name, without asking the store; else the name as it is written."""
         world = as_id(world) if world is not None else None
         named = in_world(agent, world) if world else as_id(agent)
-        return self._alike.get(named) or like(named, {found: found for found in self._alike.values()}) or named
+        return self._alike.get(named) or like(named, {found: found for found in list(self._alike.values())}) or named
 
     # -- what is said ---------------------------------------------------------------------------------------------
 

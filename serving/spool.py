@@ -19,6 +19,9 @@ LOCK_S = 2.0
 
 POLL_S = 0.005
 
+HEAD = 1_024
+"""Bytes by which a file of the spool is known."""
+
 HELD = 10_000
 """Lines that are kept in memory where the spool cannot be written either: some 10 MB."""
 
@@ -32,7 +35,7 @@ class Spool:
         self.claimed = self.folder / "draining.jsonl"
         self.held: list[str] = []
         self._lock = threading.Lock()
-        self._read: dict[Path, tuple[tuple[int, int, int], list[dict[str, Any]]]] = {}
+        self._read: dict[Path, tuple[bytes, int, list[dict[str, Any]]]] = {}
 
     def is_empty(self) -> bool:
         """Return whether nothing waits; two looks at the folder, some microseconds."""
@@ -135,17 +138,23 @@ class Spool:
         _sync_folder(self.folder)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the lines that wait, oldest first; what is damaged is left out here. Read once per change of a file."""
+        """Return the lines that wait, oldest first; what is damaged is left out here. Of a file that grew the new ones are read."""
         found: list[dict[str, Any]] = []
         for path in (self.claimed, self.waiting):
-            with contextlib.suppress(OSError):
-                stat = path.stat()
-                stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-                known = self._read.get(path)
-                if known is None or known[0] != stamp:
-                    known = (stamp, [line for line in map(as_line, read_lines(path)) if line is not None])
-                    self._read[path] = known
-                found += known[1]
+            with contextlib.suppress(OSError), path.open("rb") as handle:
+                # How it begins (when its first line was said, and under which ids) tells one file from the next, as no inode does.
+                head = handle.read(HEAD)
+                known, end, lines = self._read.get(path, (b"", 0, []))
+                if not known or not head.startswith(known) or os.fstat(handle.fileno()).st_size < end:
+                    end, lines = 0, []
+                handle.seek(end)
+                data = handle.read()
+                whole = data[: data.rfind(b"\n") + 1]
+                if whole:
+                    new = whole.decode("utf-8", "replace").split("\n")[:-1]
+                    lines = lines + [line for line in map(as_line, new) if line is not None]
+                self._read[path] = (head, end + len(whole), lines)
+                found += lines
         return found + [line for line in map(as_line, list(self.held)) if line is not None]
 
     def count(self) -> int:

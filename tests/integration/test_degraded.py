@@ -219,3 +219,22 @@ def test_the_status_shows_what_waits_and_why(installed: Settings, monkeypatch: p
     asked = CliRunner().invoke(app, ["recall", "Bilbao", "--agent", "lumi", "--keywords"])
     assert asked.exit_code == 0, asked.output
     assert "the newest messages" in asked.output
+
+
+def test_a_warehouse_that_is_damaged_where_a_query_reads_is_one_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    from cli import app
+
+    settings.home.mkdir(exist_ok=True)
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT i, 'x' || i AS s FROM range(300000) r(i)")
+    data = settings.warehouse_path.read_bytes()
+    settings.warehouse_path.write_bytes(data[:300_000] + b"\xff" * 200_000 + data[500_000:])
+    monkeypatch.setenv("MEMORY_HOME", str(settings.home))
+    asked = CliRunner().invoke(app, ["sql", "SELECT sum(length(s)) FROM t"])
+    assert isinstance(asked.exception, StoreError)
+    assert "publish it again" in str(asked.exception)
+    assert "\n" not in str(asked.exception)
