@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from commands.base import Agent, Json, User, World, app, client, err, out, say
-from records.errors import MemoryAssetsError, SettingsError, SourceError
+from records.errors import MemoryAssetsError, SettingsError, SourceError, StoreUnreachable
 
 FORMATS = [
     "%Y-%m-%d",
@@ -41,29 +41,18 @@ def status(as_json: Json = False) -> None:
     from memory_assets.tools import Tools
 
     tools = Tools(client().settings)
-    store = tools.store
-    counts = {
-        name: store.scalar(count_of(store, name))
-        for name in ("messages", "sessions", "speakers", "rejects", "datasets", "adapters")
-    }
-    weeks = store.weeks()
-    made = {
-        asset: len(tools.lake.partitions(asset))
-        for asset in ("raw_interactions", "scored_interactions", "anonymized_interactions", "facts", "episodes")
-    }
+    tools.keeper.drain()
     value = {
         "home": str(tools.settings.home),
-        "store": tools.store.url.get_backend_name(),
-        **counts,
-        "weeks": len(weeks),
-        "first_week": weeks[0] if weeks else None,
-        "last_week": weeks[-1] if weeks else None,
-        "unsynced": tools.sync.unsynced(),
-        "largest_pair": tools.sync.largest_pair(),
+        **_in_store(tools),
+        "waiting": tools.spool.count(),
         "threshold": tools.settings.unsynced_threshold,
-        "weeks_made": made,
-        "message_vectors": tools.vectors.count("message_embeddings"),
-        "episode_vectors": tools.vectors.count("episode_embeddings"),
+        "weeks_made": {
+            asset: len(tools.lake.partitions(asset))
+            for asset in ("raw_interactions", "scored_interactions", "anonymized_interactions", "facts", "episodes")
+        },
+        "message_vectors": _vectors(tools, "message_embeddings"),
+        "episode_vectors": _vectors(tools, "episode_embeddings"),
         "analytics": str(tools.settings.warehouse_path) if tools.settings.warehouse_path.exists() else None,
     }
     if as_json:
@@ -76,6 +65,40 @@ def status(as_json: Json = False) -> None:
             ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item),
         )
     out.print(shown)
+
+
+def _in_store(tools: Any) -> dict[str, Any]:
+    """Return what the store holds; while it is away, why."""
+    try:
+        store = tools.store
+        counts = {
+            name: store.scalar(count_of(store, name))
+            for name in ("messages", "sessions", "speakers", "rejects", "datasets", "adapters")
+        }
+        weeks = store.weeks()
+        return {
+            "store": store.url.get_backend_name(),
+            **counts,
+            "weeks": len(weeks),
+            "first_week": weeks[0] if weeks else None,
+            "last_week": weeks[-1] if weeks else None,
+            "unsynced": tools.sync.unsynced(),
+            "largest_pair": tools.sync.largest_pair(),
+        }
+    except StoreUnreachable as error:
+        return {"store": str(error)}
+
+
+def _vectors(tools: Any, kind: str) -> int | str:
+    """Return how many rows a table has, or that it cannot be read."""
+    from serving.candidates import is_damage
+
+    try:
+        return int(tools.vectors.count(kind))
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        return "cannot be read: make it again with `memory repair`"
 
 
 def count_of(store: Any, name: str) -> Any:
@@ -199,3 +222,5 @@ def stats(agent: Agent, user: User = None, world: World = None, as_json: Json = 
     memory.asked(agent, user, world=world).known()
     value = memory.stats(agent=agent, user=user, world=world)
     say(value, as_json, "\n".join(f"{key}: {count}" for key, count in value.items()))
+    for note in memory.notes:
+        err.print(f"note: {note}", markup=False, highlight=False)

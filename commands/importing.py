@@ -109,6 +109,7 @@ def _run(memory: Any, path: str, options: Any, name: str | None, dry_run: bool, 
         return bool(shown.summary.read)
     from serving.capture import import_target
 
+    memory.keeper.drained()  # what waits for the store was said before
     with bar("importing", as_json) as step:
         summary = import_target(
             memory.store, memory.registry, memory.keys, path, memory.import_options(options), name=name, progress=step

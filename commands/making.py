@@ -22,12 +22,14 @@ def materialize(
     """Make memory: snapshot, scores, anonymization, embeddings, facts, episodes, analytics. Without options: the unsynced weeks."""
     from memory_assets.running import materialize_weeks
     from records.weeks import parse_week
+    from serving.keeping import RUN_WAIT_S
 
     memory = client()
     if week and all:
         raise SettingsError("--week and --all exclude each other")
     from resources.sync import SyncState
 
+    memory.keeper.drain(wait_s=RUN_WAIT_S)
     stored = memory.store.weeks()
     chosen = (
         sorted({parse_week(text).isoformat() for text in week})
@@ -98,9 +100,11 @@ def plan(
     from memory_assets.plan import plan as planned
     from memory_assets.running import materialize_plan
     from memory_assets.tools import Tools
+    from serving.keeping import RUN_WAIT_S
 
     settings = client().settings
     if run:
+        Tools(settings).keeper.drain(wait_s=RUN_WAIT_S)
         stale = out_of_date(Tools(settings))
         if stale:
             with bar("making again", as_json) as step:

@@ -20,7 +20,9 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         """Utterances of the week as captured, grouped into interactions, with opt-outs and feedback as they stand now."""
         from plugins.interactions import snapshot
         from resources.snapshot import read_week_messages
+        from serving.keeping import RUN_WAIT_S
 
+        tools.keeper.drain(wait_s=RUN_WAIT_S)
         keys = context.partition_keys
         messages = read_week_messages(tools.store, keys[0], keys[-1])
         weeks = [snapshot(part, tools.keys.pseudonym) for _, part in by_week(messages)]

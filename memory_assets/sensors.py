@@ -115,6 +115,7 @@ def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg
 
     While nothing is due, old runs are forgotten.
     """
+    tools.keeper.drain()
     threshold = tools.settings.unsynced_threshold
     due = tools.sync.due(threshold)
     if not due:

@@ -33,6 +33,10 @@ class ErasedMeanwhile(StoreError):
     """Something was erased between the reading and the writing; what was made of it is not written."""
 
 
+class StoreUnreachable(StoreError):
+    """The interaction store is gone, locked, damaged, full or not listening; what was asked for may work later."""
+
+
 REPAIR = "`memory repair` removes it and makes it again"
 """What mends a file that is made from others."""
 
@@ -43,6 +47,10 @@ class DamagedError(StoreError):
     def __init__(self, path: str, mend: str = REPAIR, *, how: str = "damaged") -> None:
         super().__init__(f"{path} is {how}: {mend}")
         self.path = path
+
+
+class StoreDamaged(DamagedError, StoreUnreachable):
+    """The interaction store itself cannot be read."""
 
 
 class RecordError(MemoryAssetsError):

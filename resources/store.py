@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from records.errors import DamagedError, ErasedMeanwhile, StoreError
+from records.errors import ErasedMeanwhile, StoreDamaged, StoreError
 from records.ids import content_id
 from records.store import Messages, Sessions, SpeakerNames, Speakers
+from resources import reaching
 from resources.fence import generation
 from resources.merging import merged, message_added
 from resources.sqlite_damage import is_corrupt
@@ -72,11 +73,14 @@ class InteractionStore:
         """Return the engine; a SQLite file's folder is made, and its journal is WAL so that readers never wait."""
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        engine = sa.create_engine(
+            self.url, pool_pre_ping=not self.is_sqlite, connect_args=reaching.connect_arguments(self.url)
+        )
         if self.is_sqlite:
             sa.event.listen(engine, "handle_error", self._damaged, retval=True)
             sa.event.listen(engine, "connect", _sqlite_pragmas)
             sa.event.listen(engine, "begin", _sqlite_begin)
+        reaching.guard(engine)
         return engine
 
     @cached_property
@@ -93,21 +97,24 @@ class InteractionStore:
             with self._migration_lock():
                 if self._revision() != newest_revision():
                     self._upgrade()
-        except (sa.exc.DBAPIError, sqlite3.DatabaseError, sa.exc.ArgumentError, ImportError, OSError) as error:
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise StoreError(
+                f"the {self.url.get_backend_name()} store cannot be opened: {_first_line(error)}"
+            ) from None
+        except (sa.exc.DBAPIError, sqlite3.DatabaseError, OSError) as error:
             if is_corrupt(getattr(error, "orig", None) or error):
                 raise self.damaged() from None
-            reason = _first_line(getattr(error, "orig", None) or error)
-            raise StoreError(f"the {self.url.get_backend_name()} store cannot be opened: {reason}") from None
+            raise reaching.unreachable(self.url, error) from None
         return self
 
     def _damaged(self, context: Any) -> BaseException | None:
         """Return what is raised in place of SQLite's words for a file that is malformed or none of its own."""
         return self.damaged() if is_corrupt(context.original_exception) else None
 
-    def damaged(self) -> DamagedError:
+    def damaged(self) -> StoreDamaged:
         """Return the sentence that a damaged file is answered with: nothing can make it again."""
         name = Path(str(self.url.database)).name
-        return DamagedError(
+        return StoreDamaged(
             name,
             "it is what everything else is made from, and nothing can make it again; restore it from a backup, or save what can "
             f"be read with `sqlite3 {name} .recover | sqlite3 saved.sqlite` and put that in its place",
@@ -145,7 +152,7 @@ class InteractionStore:
             from filelock import FileLock
 
             Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.url.database}.migrating"):
+            with FileLock(f"{self.url.database}.migrating", timeout=reaching.patience()):
                 yield
         else:
             with self.engine.connect() as connection:
@@ -285,10 +292,15 @@ class InteractionStore:
 
         for number in range(1, len(parameters) + 1):
             statement = statement.replace("?", f"${number}", 1)
-        target = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with driver.connect(target) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, list(parameters) or None)
-            frame = pl.from_arrow(cursor.fetch_arrow_table())
+        target = reaching.adbc_url(self.url)
+        try:
+            with driver.connect(target) as connection, connection.cursor() as cursor:
+                cursor.execute(statement, list(parameters) or None)
+                frame = pl.from_arrow(cursor.fetch_arrow_table())
+        except (driver.Error, OSError) as error:
+            if reaching.is_away(error):
+                raise reaching.unreachable(self.url, error) from None
+            raise
         assert isinstance(frame, pl.DataFrame)
         return frame
 
@@ -351,6 +363,16 @@ class InteractionStore:
             for batch in chunks(message_ids, IDS - min(len(wanted), IDS // 2)):
                 query = sa.select(c.message_id).where(c.message_id.in_(batch), c.speaker_id.in_(wanted))
                 found += connection.execute(query).scalars()
+        return found
+
+    def received(self, message_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return message id to when it arrived, of those that are there."""
+        c = self.meta.tables["messages"].c
+        found: dict[str, datetime] = {}
+        with self.engine.connect() as connection:
+            for batch in chunks(message_ids):
+                query = sa.select(c.message_id, c.received_at).where(c.message_id.in_(batch))
+                found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
     def given(self, message_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -515,9 +537,9 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
+        f"busy_timeout={reaching.patience_ms()}",
         "journal_mode=WAL",
         "synchronous=NORMAL",
-        "busy_timeout=30000",
         "foreign_keys=ON",
         "recursive_triggers=ON",
         f"cache_size=-{CACHE_KB}",
@@ -530,6 +552,10 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
+    wait = reaching.patience_ms()
+    if connection.info.get("wait") != wait:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait}")
+        connection.info["wait"] = wait
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

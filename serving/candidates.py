@@ -9,18 +9,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from plugins.feelings import emotion_of
-from plugins.order import ordered
-from plugins.terms import BITS, term_lists, traits
-from resources.snapshot import tidy
-from resources.store import InteractionStore
+from plugins.terms import BITS
+from records.errors import DamagedError
 from resources.vectors import VectorStore, quoted
 from serving.image import PLAIN, Image, frame_of, image_of
 from serving.scope import Scope
@@ -37,14 +33,13 @@ STRETCH = 6
 CACHE_BYTES = 48 << 20
 """Images kept in memory; the least recently used go first."""
 
-FRESH = 200
-"""Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
-
 SETTLED_NS = 1_000_000_000
 """Age from which on the time of a table's last commit is taken for its version."""
 
 LARGE = object()
 """Stands in the cache for a scope that is not read whole."""
+
+T = TypeVar("T")
 
 NEEDED = [*PLAIN, "traits", "terms"]
 
@@ -86,31 +81,6 @@ DERIVED = {
 }
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def again_at_newest(
-    reading: Callable[Concatenate["Memories", P], R],
-) -> Callable[Concatenate["Memories", P], R]:
-    """Read once more from the newest version when files of the one being read are gone.
-
-    A replaced version stays for some seconds (`[vectors] grace_s`): an erasure leaves none, and a process may be halted for longer.
-    """
-
-    @wraps(reading)
-    def read(self: "Memories", *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return reading(self, *args, **kwargs)
-        except (RuntimeError, OSError) as error:
-            if "not found" not in str(error).lower():
-                raise
-        self.forget_versions()
-        return reading(self, *args, **kwargs)
-
-    return read
-
-
 class Memories:
     """Reads the tables of one installation, with a cache that a new version of a table makes void."""
 
@@ -122,6 +92,29 @@ class Memories:
         self._tables: dict[str, Any] = {}
         self._columns: dict[str, set[str]] = {}
         self._versions: dict[str, tuple[int, int]] = {}
+        self.damaged: set[str] = set()
+        """Tables that could not be read when they were last asked."""
+
+    def _read(self, kind: str, read: Callable[[], T], otherwise: T) -> T:
+        """Return what is read of a table, something else where it is damaged: an answer without it is better than none.
+
+        It is read once more from the newest version first: a replaced version stays for some seconds (`[vectors] grace_s`), after an
+        erasure not at all, and whoever makes a damaged table again makes it under the same name.
+        """
+        for attempt in (1, 2):
+            try:
+                answer = read()
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                self.forget_versions(kind)
+                if attempt == 2:
+                    self.damaged.add(kind)
+                    return otherwise
+            else:
+                break
+        self.damaged.discard(kind)
+        return answer
 
     def table(self, kind: str) -> tuple[Any, int] | None:
         """Return the table that readers use at its newest version, and that version; None without one of the present layout."""
@@ -134,7 +127,7 @@ class Memories:
             if lance is None:
                 lance = self.vectors.run(self.vectors.reader(name))
                 if lance is None:
-                    return None
+                    raise FileNotFoundError(name)  # it was published
                 self._tables[name] = lance
                 self._columns[name] = set(self.vectors.run(lance.schema()).names)
             wanted = set(NEEDED if kind == "message_embeddings" else DERIVED[kind])
@@ -150,18 +143,23 @@ class Memories:
                     self._versions[name] = known
             return lance, known[1]
 
-    def forget_versions(self) -> None:
-        """Open tables anew at the next reading."""
+    def forget_versions(self, kind: str) -> None:
+        """Open the tables of a kind anew at the next reading."""
         with self._lock:
-            self._tables.clear()
-            self._versions.clear()
+            for name in [name for name in self._tables if name.startswith(f"{kind}__")]:
+                del self._tables[name]
+                self._versions.pop(name, None)
 
     def maker(self, kind: str) -> str | None:
         """Return the fingerprint of what made the table that readers use."""
-        now = self.vectors.current(kind)
-        return None if now is None else str(now["embedder"])
+        try:
+            now = self.vectors.current(kind)
+            return None if now is None else str(now["embedder"])
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            return None
 
-    @again_at_newest
     def messages(
         self, scope: Scope, question: str, vector: Callable[[], np.ndarray | None] | None, pieces: int
     ) -> Image | None:
@@ -171,30 +169,50 @@ class Memories:
             vector: Returns the question's, asked for in a large scope only; None leaves the vectors unread.
             pieces: Dimensions of the token vectors, 0 leaves them unread.
         """
+        kind, vectors = "message_embeddings", vector is not None
+        found = self._read(kind, lambda: self._whole(scope, vectors, pieces), None)
+        if found is not LARGE:
+            return found
+        meaning = vector() if vector is not None else None  # outside: what a model says is no damage of a table
+        return self._read(kind, lambda: self._parts(scope, question, meaning, vectors, pieces), None)
+
+    def _whole(self, scope: Scope, vectors: bool, pieces: int) -> Any:
+        """Return the image of the scope, `LARGE` for one that is not read whole, None without table."""
         opened = self.table("message_embeddings")
         if opened is None:
             return None
         lance, version = opened
-        columns = self._needed(lance.name)
-        columns += ["vector"] if vector is not None else []
-        columns += ["tokens"] if pieces else []
-        key = ("message_embeddings", lance.name, scope, vector is not None, bool(pieces))
+        key = ("message_embeddings", lance.name, scope, vectors, bool(pieces))
         cached = self._get(key, version)
-        if cached is not None and cached is not LARGE:
+        if cached is not None:
             return cached
-        if cached is None:
-            table = self.vectors.run(_fetch(lance, scope.where(), columns, WHOLE + 1))
-            if len(table) <= WHOLE:
-                image = image_of(table, vectors=vector is not None, pieces=pieces)
-                self._put(key, version, image, image.size)
-                return image
-            self._put(key, version, LARGE, 0)
-        part = _part(lance, scope, question, vector() if vector is not None else None, columns)
-        return image_of(self.vectors.run(part), vectors=vector is not None, pieces=pieces)
+        columns = self._columns_for(lance.name, vectors, pieces)
+        table = self.vectors.run(_fetch(lance, scope.where(), columns, WHOLE + 1))
+        if len(table) <= WHOLE:
+            image = image_of(table, vectors=vectors, pieces=pieces)
+            self._put(key, version, image, image.size)
+            return image
+        self._put(key, version, LARGE, 0)
+        return LARGE
 
-    @again_at_newest
+    def _parts(
+        self, scope: Scope, question: str, meaning: np.ndarray | None, vectors: bool, pieces: int
+    ) -> Image | None:
+        """Return the image of the part of a large scope where the question may be answered."""
+        opened = self.table("message_embeddings")
+        if opened is None:
+            return None
+        part = _part(opened[0], scope, question, meaning, self._columns_for(opened[0].name, vectors, pieces))
+        return image_of(self.vectors.run(part), vectors=vectors, pieces=pieces)
+
+    def _columns_for(self, name: str, vectors: bool, pieces: int) -> list[str]:
+        return [*self._needed(name), *(["vector"] if vectors else []), *(["tokens"] if pieces else [])]
+
     def derived(self, kind: str, scope: Scope) -> pl.DataFrame:
         """Return the facts or episodes of a scope with their vectors, empty without table."""
+        return self._read(kind, lambda: self._derived(kind, scope), pl.DataFrame())
+
+    def _derived(self, kind: str, scope: Scope) -> pl.DataFrame:
         opened = self.table(kind)
         if opened is None:
             return pl.DataFrame()
@@ -208,33 +226,53 @@ class Memories:
         self._put(key, version, rows, int(rows.estimated_size()))
         return rows
 
-    @again_at_newest
-    def concerned(self, scope: Scope, ids: Sequence[str], *, asked: bool) -> Image:
-        """Return these messages and what may have withdrawn them; empty if nobody asked to forget anything (see `_concerned`)."""
+    def concerned(self, scope: Scope, ids: Sequence[str], *, asked: bool) -> Image | None:
+        """Return these messages and what may have withdrawn them; empty if nobody asked to forget anything (see `_concerned`).
+
+        None: there is no table that can be read.
+        """
+        return self._read("message_embeddings", lambda: self._of_concern(scope, ids, asked=asked), None)
+
+    def _of_concern(self, scope: Scope, ids: Sequence[str], *, asked: bool) -> Image | None:
         opened = self.table("message_embeddings")
         if opened is None:
-            return Image.empty()
+            return None
         lance = opened[0]
         found = _concerned(lance, scope, ids, self._needed(lance.name), asked=asked)
         return image_of(self.vectors.run(found), vectors=False, pieces=0)
+
+    def count(self, scope: Scope) -> int:
+        """Return how many messages of the scope stand in the table."""
+
+        def counted() -> int:
+            opened = self.table("message_embeddings")
+            return 0 if opened is None else int(self.vectors.run(opened[0].count_rows(scope.where())))
+
+        return self._read("message_embeddings", counted, 0)
 
     def _needed(self, name: str) -> list[str]:
         """Return the columns to read of a table of messages."""
         return [column for column in NEEDED if column in self._columns[name]]
 
-    @again_at_newest
     def owner_of(self, episode: str) -> str | None:
         """Return the agent whose episode this is, None when there is none."""
-        opened = self.table("episode_embeddings")
-        if opened is None:
-            return None
-        found = self.vectors.run(_fetch(opened[0], f"episode_id = {quoted(episode)}", ["agent_id"]))
-        return str(found["agent_id"][0]) if len(found) else None
 
-    @again_at_newest
+        def read() -> str | None:
+            opened = self.table("episode_embeddings")
+            if opened is None:
+                return None
+            found = self.vectors.run(_fetch(opened[0], f"episode_id = {quoted(episode)}", ["agent_id"]))
+            return str(found["agent_id"][0]) if len(found) else None
+
+        return self._read("episode_embeddings", read, None)
+
     def episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
         """Return episodes by their ids, whoever they belong to: for those that were shared by decision."""
-        opened = self.table("episode_embeddings") if ids else None
+        none = pl.DataFrame()
+        return self._read("episode_embeddings", lambda: self._episodes_by_id(ids), none) if ids else none
+
+    def _episodes_by_id(self, ids: list[str]) -> pl.DataFrame:
+        opened = self.table("episode_embeddings")
         if opened is None:
             return pl.DataFrame()
         lance, _ = opened
@@ -261,6 +299,15 @@ class Memories:
             self._held += size
             while self._held > CACHE_BYTES and len(self._cache) > 1:
                 self._held -= self._cache.popitem(last=False)[1][2]
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether an error of reading a table says that its files are gone or are not what was written.
+
+    LanceDB says most of it as RuntimeError, some as OSError or ValueError, and of bytes that make no sense it panics.
+    """
+    damage = (RuntimeError, OSError, ValueError, KeyError, TypeError, DamagedError)
+    return isinstance(error, damage) or type(error).__name__ == "RustPanic"
 
 
 async def _newest(lance: Any) -> int:
@@ -337,59 +384,3 @@ async def _by_meaning(lance: Any, scope: Scope, vector: np.ndarray) -> pa.Table:
     if any("vector" in index.columns for index in await lance.list_indices()):
         search = search.refine_factor(5)
     return await search.select(["session_id", "turn", "_distance"]).limit(NEAREST).to_arrow()
-
-
-FRESH_QUERY = """
-SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at,
-       m.turn, m.follows, m.emotion, m.importance, m.text
-FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
-WHERE m.synced_at IS NULL AND m.role <> 'system' AND m.agent_id = ? {user}
-ORDER BY m.seq DESC LIMIT {limit}
-"""
-
-
-def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
-    """Return the newest messages of the scope that no run has taken in yet, newest first: the columns `PLAIN` and role."""
-    user, parameters = (
-        ("AND m.user_id = ?", [scope.agent_id, scope.user_id]) if scope.user_id is not None else ("", [scope.agent_id])
-    )
-    rows = store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters)
-    if rows.is_empty():
-        return rows
-    rows = tidy(rows.with_row_index("_arrived"))
-    return (
-        ordered(rows)
-        .sort("_arrived")
-        .with_columns(
-            pl.col("emotion").map_elements(emotion_of, return_dtype=pl.String).fill_null("neutral"),
-            pl.col("turn").fill_null(0).cast(pl.Int64),
-            pl.col("importance").fill_null(0.5),
-        )
-        .select(*PLAIN, "role")
-    )
-
-
-def fresh_image(rows: pl.DataFrame, known: dict[str, tuple[np.ndarray, np.ndarray]], dim: int, pieces: int) -> Image:
-    """Return the image of messages that stand in no table.
-
-    Args:
-        known: Message id to its vector and token vectors, for those that are embedded already.
-        dim: Dimensions of vectors, 0 for none.
-        pieces: Dimensions of token vectors, 0 for none.
-    """
-    said = rows.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-    lists = term_lists(said)
-    image = Image(
-        rows.select(PLAIN),
-        rows.select(traits()).to_series().to_numpy(),
-        lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.int32),
-        lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
-    )
-    none = (np.zeros(dim, np.float32), np.zeros((0, pieces), np.int8))
-    parts = [known.get(key, none) for key in rows["message_id"]]
-    if dim:
-        image.vectors = np.stack([part[0] for part in parts])
-    if pieces:
-        image.pieces = np.concatenate([part[1] for part in parts])
-        image.piece_ends = np.cumsum([len(part[1]) for part in parts])
-    return image

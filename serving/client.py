@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from plugins.contracts import Embedder, TokenEmbedder
 from plugins.lexicon import language_of
 from plugins.persona import system_prompt
-from records.errors import MemoryAssetsError, PluginError
+from records.errors import MemoryAssetsError, PluginError, StoreUnreachable
 from records.memory import FactEmbeddings
 from records.names import as_id, cleaned
 from records.zones import zone
+from resources.people import People
 from resources.settings import Settings, load_settings
 from serving.access import Access
 from serving.capture import Erased, conversation
@@ -30,6 +31,8 @@ from serving.context import (
     render,
 )
 from serving.erasure import Erasure, Forgotten
+from serving.keeping import DRAIN_S
+from serving.newest import waiting_of
 from serving.recall import KINDS, Filters, Recalled, Recaller
 from serving.recent import recent_messages
 from serving.remembering import Capturing
@@ -85,18 +88,26 @@ class MemoryClient(Capturing):
                 tokens = None
                 self._notes.append(str(error))
         return Recaller(
-            self.store,
+            self.unopened_store,
             self.vectors,
             embedder,
             tokens,
             self.access if self._count else None,
-            self.worlds.shared_with,
+            lambda agent: self.reach.read(lambda: self.worlds.shared_with(agent), []),
+            self.reach,
+            self.spool.messages,
         )
 
-    @cached_property
+    @property
     def worlds(self) -> Worlds:
         """Return affinity, moods, personas and what agents share."""
-        return Worlds(self.store, self.settings.personas_dir, self._owner_of, self.agent_id)
+        if "store" not in self.__dict__:
+            self.reach.read(lambda: self.store.is_sqlite, False)  # opened, if it is there
+        return self._worlds
+
+    @cached_property
+    def _worlds(self) -> Worlds:
+        return Worlds(self.unopened_store, self.settings.personas_dir, self._owner_of, self.agent_id)
 
     def share(self, episode: str, *, by: str, with_agent: str, world: str | None = None) -> bool:
         """Let another agent recall an episode of this one; return whether it was new.
@@ -109,14 +120,39 @@ class MemoryClient(Capturing):
     @cached_property
     def access(self) -> Access:
         """Return what counts recalls."""
-        return Access(self.store)
+        return Access(self.unopened_store, self.reach)
 
     def close(self) -> None:
         """Write what is still to be written, and give the connections back."""
         if "access" in self.__dict__:
             self.access.flush()
+        if not self.spool.is_empty():
+            self.keeper.drain(limit_s=DRAIN_S)
         if "store" in self.__dict__:
             self.store.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what cannot be used now, a sentence each, empty where all can: an embedder, the store, a table.
+
+        What was last asked is what is known. Answers say it in their own notes, too.
+        """
+        notes = list(self._notes)
+        if self.reach.reading.is_shut:
+            notes.append(f"the newest messages, moods and counts may be missing: {self.reach.reading.why}")
+        waiting = self.spool.count() if not self.spool.is_empty() else 0
+        if waiting:
+            why = f": {self.reach.why}" if self.reach.why else ""
+            notes.append(f"messages that wait in {self.spool.folder} for the store: {waiting}{why}")
+        damaged = self.recaller.memories.damaged if "recaller" in self.__dict__ else set()
+        for kind in sorted(damaged):
+            instead = (
+                "only the newest words of the store are searched, and facts and episodes are left out"
+                if kind == "message_embeddings"
+                else "what it holds is left out"
+            )
+            notes.append(f"the table {kind} cannot be read: {instead}; make it again with `memory repair`")
+        return notes
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -164,7 +200,7 @@ class MemoryClient(Capturing):
         )
         if not asked.begun and not asked.unknown:
             answer.notes.insert(0, f"there is no conversation {session!r} in the memory of {asked.scope.agent_id}")
-        answer.notes[:0] = [*self._notes, *asked.unknown]
+        answer.notes[:0] = [*self.notes, *asked.unknown]
         return answer
 
     def _present(self, given: datetime | None) -> datetime:
@@ -175,14 +211,19 @@ class MemoryClient(Capturing):
         self, agent: str, user: str | None = None, *, session: str | None = None, world: str | None = None
     ) -> Asked:
         """Return whose memory is asked for, by names as people write them; what is not there is said, with the nearest names."""
-        return self._finder.find(agent, user, session=session, world=world)
+        if not self.spool.is_empty():
+            self.keeper.drain(limit_s=DRAIN_S)
+        try:
+            return self.reach.ask(lambda: self._finder.find(agent, user, session=session, world=world))
+        except StoreUnreachable:
+            return self._finder.as_known(agent, user, session=session, world=world)
 
     def _owner_of(self, episode: str) -> str | None:
         return self.recaller.memories.owner_of(episode)  # asked for late: most clients never share
 
     @cached_property
     def _finder(self) -> ScopeFinder:
-        return ScopeFinder(self.people, self._erased)
+        return ScopeFinder(People(self.unopened_store), self._erased)
 
     def _erased(self, kind: str, value: str) -> bool:
         erased = Erased(self.store, self.keys)
@@ -192,7 +233,10 @@ class MemoryClient(Capturing):
         """Return the ids of speakers in an agent's memory, for their ids or names."""
         if participants is None:
             return None
-        return frozenset(found for name in participants for found in self.people.speakers(name, agent))
+        return self.reach.read(
+            lambda: frozenset(found for name in participants for found in self.people.speakers(name, agent)),
+            frozenset(as_id(name) for name in participants),
+        )
 
     def facts(
         self, *, agent: str, user: str | None = None, history: bool = False, world: str | None = None
@@ -211,7 +255,8 @@ class MemoryClient(Capturing):
         if found.is_empty():
             return found
         sources = found["source_message_ids"].explode().unique(maintain_order=True).to_list()
-        found = without_sources(found, self.recaller.withdrawn(scope, sources))
+        withdrawn = self.recaller.withdrawn(scope, sources)
+        found = found.clear() if withdrawn is None else without_sources(found, withdrawn)
         return found if history else found.filter(pl.col("status") == "current")
 
     def _all_facts(self, scope: Scope) -> pl.DataFrame:
@@ -245,10 +290,10 @@ class MemoryClient(Capturing):
         scope, session = asked.scope, asked.session
         with ThreadPoolExecutor(3) as pool:
             newest = pool.submit(self._recent, scope, session)
-            state = pool.submit(self.worlds.state, scope.agent_id, scope.user_id, session)
+            state = pool.submit(self._state, scope, session)
             recalled = self.recaller.recall(message, scope, k=20, kinds=("message", "episode"), now=now)
             known = self._all_facts(scope).filter(pl.col("status") == "current")
-            facts = without_sources(known, recalled.withdrawn).head(40)
+            facts = without_sources(known.clear() if self.recaller.is_blind else known, recalled.withdrawn).head(40)
             recent, (mood, affinity) = newest.result(), state.result()
         words = {word for word in message.lower().split() if len(word) > 2}
         if facts.height:
@@ -272,7 +317,7 @@ class MemoryClient(Capturing):
             mood=mood,
             affinity=affinity,
             now=now,
-            notes=[*asked.unknown, *self._notes, *recalled.notes],
+            notes=[*asked.unknown, *self.notes, *recalled.notes],
             count=count_tokens,
             asked=message,
         )
@@ -291,29 +336,49 @@ class MemoryClient(Capturing):
         return self._recent(asked.scope, asked.session, limit)
 
     def _recent(self, scope: Scope, session: str | None, limit: int = 6) -> pl.DataFrame:
-        wanted = [("m.agent_id = ?", scope.agent_id), ("m.user_id = ?", scope.user_id), ("m.session_id = ?", session)]
-        given = [(clause, value) for clause, value in wanted if value is not None]
-        where = " AND ".join(clause for clause, _ in given)
-        return recent_messages(self.store, where, [value for _, value in given], limit)
+        waiting = self.spool.messages() if not self.spool.is_empty() else []
+        try:
+            return self.reach.ask(lambda: recent_messages(self.store, scope, session, limit, waiting))
+        except StoreUnreachable:
+            return recent_messages(None, scope, session, limit, waiting)
+
+    def _state(self, scope: Scope, session: str | None) -> tuple[str, str]:
+        return self.reach.read(lambda: self.worlds.state(scope.agent_id, scope.user_id, session, world=None), ("", ""))
 
     def system_prompt(self, agent: str, *, world: str | None = None) -> str:
-        """Return the system prompt from the agent's core memory."""
-        return system_prompt(self.store.rows("core_memory", agent_id=self.agent_id(agent, world)))
+        """Return the system prompt from the agent's core memory; while the store is away, as it was last asked for."""
+        held: dict[str, str] = self.__dict__.setdefault("_prompts", {})
+        known = self.keeper.agent_as_known(agent, world)
+
+        def read() -> str:
+            return system_prompt(self.store.rows("core_memory", agent_id=self.agent_id(agent, world)))
+
+        held[known] = self.reach.read(read, held.get(known, ""))
+        return held[known]
 
     def stats(self, *, agent: str, user: str | None = None, world: str | None = None) -> dict[str, int]:
-        """Return counts of a scope: messages, unsynced ones, facts, vectors."""
+        """Return counts of a scope: messages, unsynced ones, those that wait for the store, facts, vectors.
+
+        What cannot be counted now is 0, and `notes` says why.
+        """
         scope = self.asked(agent, user, world=world).scope
-        agent, user = scope.agent_id, scope.user_id
-        m = self.store.meta.tables["messages"]
-        mine = [m.c.agent_id == agent] + ([m.c.user_id == user] if user is not None else [])
-        messages = self.store.scalar(sa.select(sa.func.count()).where(*mine))
-        unsynced = self.store.scalar(sa.select(sa.func.count()).where(*mine, m.c.synced_at.is_(None)))
-        lance = self.vectors.open("message_embeddings")
+        m = self.unopened_store.meta.tables["messages"]
+        mine = [m.c.agent_id == scope.agent_id]
+        mine += [m.c.user_id == scope.user_id] if scope.user_id is not None else []
+        every, unsynced = sa.func.count(), sa.func.count().filter(m.c.synced_at.is_(None))
+
+        def counts() -> tuple[int, int]:
+            with self.store.engine.connect() as connection:
+                row = connection.execute(sa.select(every, unsynced).where(*mine)).one()
+            return int(row[0]), int(row[1])
+
+        messages, new = self.reach.read(counts, (0, 0))
         return {
-            "messages": int(messages),
-            "unsynced": int(unsynced),
+            "messages": messages,
+            "unsynced": new,
+            "waiting": waiting_of(self.spool.messages(), scope).height,
             "facts": self._facts(scope).height,
-            "vectors": int(lance.count_rows(scope.where())) if lance is not None else 0,
+            "vectors": self.recaller.memories.count(scope),
         }
 
     # -- forgetting and tracing -----------------------------------------------------------------------------------
@@ -372,6 +437,7 @@ class MemoryClient(Capturing):
 
     def trace(self, message_id: str) -> Traced:
         """Return every row, dataset and adapter made from a message."""
+        self.keeper.drain()
         return trace(self, message_id)
 
     def trace_adapter(self, adapter_id: str) -> AdapterTrace:

@@ -86,6 +86,7 @@ class Erasure:
 
     def __init__(self, installation: "Installation") -> None:
         self.of = installation
+        installation.keeper.drained()  # what waits for the store would come in afterwards, and nobody would look for it
         self.store, self.lake = installation.store, installation.lake
         self.receipts = installation.receipt_book
         self.sought = Sought(installation.settings.home)
@@ -97,6 +98,7 @@ class Erasure:
 
         The receipt is signed when nothing of it is left; ``pending`` names what is to be made again of what others said.
         """
+        self.of.keeper.drained()
         subject, self.damaged = self._subject(kind, value), Damaged(self.of)
         with self.of.fence.erasing():
             # From here on nothing of it comes in any more, and nothing that was made of it is committed.

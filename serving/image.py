@@ -3,6 +3,8 @@
 How they are scored does not belong here (see features.py), nor where they come from (see candidates.py).
 """
 
+import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from operator import eq
@@ -109,6 +111,15 @@ class Image:
         from serving.standing import superseded
 
         return superseded(self)
+
+    def hiding(self, ids: Collection[str]) -> "Image":
+        """Return the same in which these messages are withdrawn, too."""
+        places = self.rows["message_id"].is_in(list(ids)).to_numpy()
+        if not places.any():
+            return self
+        copy = dataclasses.replace(self)
+        copy.__dict__["withdrawn"] = self.withdrawn | places
+        return copy
 
     @property
     def size(self) -> int:

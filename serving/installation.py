@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from resources.versions import Versions
     from resources.warehouse import Warehouse
     from serving.adapters import AdapterBook
+    from serving.keeping import Keeper
+    from serving.reach import Reach
     from serving.receipts import Receipts
+    from serving.spool import Spool
 
 
 class Installation:
@@ -50,16 +53,27 @@ class Installation:
             raise MemoryAssetsError(f"{given.isoformat()}: {error}") from None
 
     @cached_property
-    def store(self) -> InteractionStore:
-        """Return the interaction store, migrated; one restored from a backup, without whom was erased since."""
+    def unopened_store(self) -> InteractionStore:
+        """Return the interaction store, be it there or not."""
         from resources.store import InteractionStore
-        from resources.tombstones import Tombstones
 
-        store = InteractionStore(self.settings.store_url)
-        if store.is_emptied() and (self.settings.home / "keys").is_dir():
+        return InteractionStore(self.settings.store_url)
+
+    @cached_property
+    def store(self) -> InteractionStore:
+        """Return the interaction store, migrated; one restored from a backup, without whom was erased since.
+
+        Raises:
+            StoreUnreachable: it cannot be used now; asked again, it is tried again.
+        """
+        from resources.tombstones import Tombstones
+        from serving.known import opened
+
+        home, store = self.settings.home, self.unopened_store
+        if store.is_emptied() and (home / "keys").is_dir():
             raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
-        store.migrate()
-        if Tombstones(self.settings.home, store).lost():
+        opened(store, home)
+        if Tombstones(home, store).lost():
             from serving.erasure import Erasure
 
             self.__dict__["store"] = store  # what erases asks for it
@@ -72,6 +86,27 @@ class Installation:
         from resources.fence import Fence
 
         return Fence(self.settings.home, lambda: self.store)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Return the way to the store during a chat, which is never waited for long."""
+        from serving.reach import Reach
+
+        return Reach(self)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Return what waits for the store."""
+        from serving.spool import Spool
+
+        return Spool(self.settings.home)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Return what keeps what is said, whether the store is there or not."""
+        from serving.keeping import Keeper
+
+        return Keeper(self)
 
     @cached_property
     def sync(self) -> SyncState:

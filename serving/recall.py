@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,15 +21,18 @@ from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
 from plugins.terms import BITS, traits
+from records.errors import StoreUnreachable
 from records.names import cleaned
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
 from serving.access import Access
-from serving.candidates import Memories, fresh, fresh_image
+from serving.candidates import Memories
 from serving.derived import Derived, derived_memories, fact_fit
 from serving.features import Asked, features, read
 from serving.image import Image, joined
+from serving.newest import Waiting, fresh, fresh_image, was_taken_in
 from serving.ranking import Ranked, rank, reason
+from serving.reach import Reach
 from serving.scope import Scope
 from serving.standing import standing
 
@@ -51,7 +54,12 @@ CHARACTERS_AT_ONCE = 8_000
 CHARACTERS_OF_ONE = 4_000
 """Of one long fresh message that are embedded, from all over it; the whole is when a run takes it in."""
 
+SCOPES_HELD = 1_000
+"""Scopes of which it is remembered what was withdrawn."""
+
 KINDS = ("message", "fact", "episode")
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -169,8 +177,19 @@ class Recaller:
         tokens: TokenEmbedder | None = None,
         access: Access | None = None,
         shared: Callable[[str], list[str]] | None = None,
+        reach: Reach | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
+        """Open it.
+
+        Args:
+            reach: The way to the store; None: it is there, or the answer is an error.
+            waiting: Returns the messages that wait for the store.
+        """
         self.store = store
+        self._reach = reach
+        self._waiting = waiting
+        self._withdrawn: OrderedDict[Scope, list[str]] = OrderedDict()
         self.memories = Memories(vectors)
         self.encoder = None if embedder is None else Encoder(embedder, tokens)
         self.access = access
@@ -192,6 +211,10 @@ class Recaller:
         """Return a context in which NumPy multiplies on one thread: the matrices are small, and threads that wait for each other made
         the slowest questions three times slower."""
         return self._blas.limit(limits=1, user_api="blas")
+
+    def _asked(self, asked: Callable[[], T], otherwise: T) -> T:
+        """Return what is asked of the store, something else while it is away."""
+        return asked() if self._reach is None else self._reach.read(asked, otherwise)
 
     @property
     def embedder(self) -> Embedder | None:
@@ -228,8 +251,10 @@ class Recaller:
         meaning.result()
         pieces.result()
         image = image if image is not None else Image.empty()
-        facts = self._derived("fact_embeddings", scope, image, asked)
-        episodes = self._derived("episode_embeddings", scope, image, asked) if "episode" in kinds else None
+        facts = episodes = None
+        if not self.is_blind:  # else nothing tells which of them lead to what was withdrawn
+            facts = self._derived("fact_embeddings", scope, image, asked)
+            episodes = self._derived("episode_embeddings", scope, image, asked) if "episode" in kinds else None
         if not len(image) and episodes is None:
             answer.notes.append("nothing is remembered in this scope yet")
             return answer
@@ -243,8 +268,9 @@ class Recaller:
             self._by_hand(found, image, scope, emotion, moment)
             ranked = rank(found, several=asked.several)
             scores = ranked.scores + standing(image, asked)
-            scores = np.where(filters.mask(image.rows, self.store.said_by), scores, -np.inf)
+            scores = np.where(filters.mask(image.rows, self._said_by), scores, -np.inf)
             answer.withdrawn = image.rows.filter(image.withdrawn)["message_id"].to_list()
+            self._remember_withdrawn(scope, answer.withdrawn)
         if "message" in kinds and len(image):
             memories += _messages(image, ranked, scores, facts, k)
         shown = {memory.id for memory in memories}
@@ -262,12 +288,49 @@ class Recaller:
             self.access.recalled(scope.agent_id, [(memory.kind, memory.id) for memory in answer.memories], moment)
         return answer
 
+    def _said_by(self, message_ids: Sequence[str], speakers: frozenset[str]) -> list[str]:
+        return self._asked(lambda: self.store.said_by(message_ids, speakers), [])
+
+    @property
+    def is_blind(self) -> bool:
+        """Return whether the table of messages could not be read: what was withdrawn long ago is not known then."""
+        return "message_embeddings" in self.memories.damaged
+
+    def _remember_withdrawn(self, scope: Scope, ids: list[str]) -> None:
+        """Keep what was withdrawn, for when the store, where the newest requests stand, is away."""
+        if ids:
+            self._withdrawn[scope] = ids
+            self._withdrawn.move_to_end(scope)
+            while len(self._withdrawn) > SCOPES_HELD:
+                self._withdrawn.popitem(last=False)
+
+    def _withdrawn_before(self, scope: Scope) -> list[str]:
+        """Return what is known to be withdrawn of an agent's memory without asking the store."""
+        held = list(self._withdrawn.items())
+        return [one for known, ids in held if known.agent_id == scope.agent_id for one in ids]
+
+    def _newest(self, scope: Scope, *, instead: bool = False) -> pl.DataFrame:
+        """Return the newest messages of the store and of what waits for it; while the store is away, the latter alone."""
+        waiting = self._waiting() if self._waiting is not None else []
+        if self._reach is None:
+            return fresh(self.store, scope, waiting, instead=instead)
+        try:
+            return self._reach.ask(lambda: fresh(self.store, scope, waiting, instead=instead))
+        except StoreUnreachable:
+            return fresh(None, scope, waiting)
+
+    def _look_for_table(self, scope: Scope) -> None:
+        """Note that the table of messages is gone where there is none, and a run has put messages of the scope there."""
+        if not self.is_blind and self._asked(lambda: was_taken_in(self.store, scope), False):
+            self.memories.damaged.add("message_embeddings")
+
     def _refer(self, memories: list[Memory]) -> None:
         """Add what was given with the messages, and what they are called in their source; those erased meanwhile have none of it."""
         ids = [memory.id for memory in memories if memory.kind == "message"]
         if not ids:
             return
-        given = self.store.given(ids)
+        none: dict[str, dict[str, Any]] = {}
+        given = self._asked(lambda: self.store.given(ids), none)
         for memory in memories:
             row = given.get(memory.id)
             if row is None:
@@ -340,7 +403,7 @@ class Recaller:
         Args:
             meaning: Is done when the question has its vector; None: it has it.
         """
-        told = self._pool.submit(fresh, self.store, scope)
+        told = self._pool.submit(self._newest, scope)
 
         def vector() -> np.ndarray | None:
             if meaning is not None:
@@ -349,24 +412,40 @@ class Recaller:
 
         image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
         new = told.result()
+        if image is None:
+            self._look_for_table(scope)
+            new = self._newest(scope, instead=True) if self.is_blind else new
         if image is not None and len(image) and new.height:
             new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
-        if not new.height:
-            return image
-        added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
-        return added if image is None or not len(image) else joined(image, added)
+        if new.height:
+            added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
+            image = added if image is None or not len(image) else joined(image, added)
+        if image is not None and self._reach is not None and self._reach.reading.is_shut:
+            image = image.hiding(self._withdrawn_before(scope))
+        return image
 
-    def withdrawn(self, scope: Scope, ids: Sequence[str]) -> list[str]:
-        """Return which messages of the scope somebody asked to forget, among these and what stands around the requests."""
-        new = fresh(self.store, scope)
+    def withdrawn(self, scope: Scope, ids: Sequence[str]) -> list[str] | None:
+        """Return which messages of the scope somebody asked to forget, among these and what stands around the requests.
+
+        None: the table of messages cannot be read, so that nobody knows.
+        """
+        new = self._newest(scope)
         requests = BITS["withdraws"] | BITS["restricted"]
         asked = new.height > 0 and bool((new.select(traits()).to_series().to_numpy() & requests).any())
         image = self.memories.concerned(scope, ids, asked=asked)
+        if image is None:
+            self._look_for_table(scope)
+            if self.is_blind:
+                return None
+            image = Image.empty()
         if asked:
             new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
             added = fresh_image(new, {}, 0, 0)
             image = joined(image, added) if len(image) else added
-        return image.rows.filter(image.withdrawn)["message_id"].to_list() if len(image) else []
+        found = image.rows.filter(image.withdrawn)["message_id"].to_list() if len(image) else []
+        if self._reach is None or not self._reach.reading.is_shut:
+            return found
+        return [*found, *self._withdrawn_before(scope)]
 
     def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""

@@ -1,28 +1,21 @@
 """The capturing half of the client: sessions, messages one by one, imports, feedback, opt-outs."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
-import sqlalchemy as sa
-
 from plugins.contracts import SourceOptions
-from plugins.sources.normalise import Normaliser
-from records.errors import ErasedMeanwhile, MemoryAssetsError, StoreError
+from records.errors import MemoryAssetsError, StoreError
 from records.ids import content_id
-from records.names import as_id, in_world, same_name, world_and_name
+from records.names import as_id
 from resources.people import People
 from resources.sync import SyncState
 from resources.training_files import opted_out_messages
-from serving.capture import Erased, ImportSummary, Preview, conversation, import_target, preview, write
+from serving.capture import ImportSummary, Preview, import_target, preview
 from serving.installation import Installation
+from serving.keeping import plain_metadata
 from serving.trace import quarantine
-
-AGENTS_HELD = 10_000
-"""Names of agents whose ids are kept."""
 
 
 class Capturing(Installation):
@@ -35,17 +28,7 @@ class Capturing(Installation):
 
     def agent_id(self, agent: str, world: str | None = None) -> str:
         """Return the id of an agent: the known one that has this name, whatever case or accents, else the name itself."""
-        names: set[str] = self.__dict__.setdefault("_agents", set())
-        world = as_id(world) if world is not None else None
-        named = in_world(agent, world) if world else as_id(agent)
-        if named in names:
-            return named
-        found = self.people.agent(agent, world)
-        if found == named:  # one that is only alike is looked up each time: another may come that is called exactly so
-            if len(names) >= AGENTS_HELD:
-                names.clear()
-            names.add(named)
-        return found or (in_world(agent, self.people.world(world)) if world else named)
+        return self.keeper.agent_id(agent, world)
 
     def start_session(
         self,
@@ -62,33 +45,19 @@ class Capturing(Installation):
         Raises:
             StoreError: the user or the session was erased.
         """
-        from resources.store import as_json
-
-        now, agent = datetime.now(UTC), self.agent_id(agent, world)
+        begun = datetime.now(UTC)
         user = as_id(user) or None if user is not None else None
-        session = as_id(session or "") or content_id("s", agent, user, now.isoformat())
-        erased = Erased(self.store, self.keys)
-        subjects = ("user", user), ("session", session), ("conversation", conversation(agent, session))
-        if any(value is not None and erased.subject(kind, value) in erased.hashes for kind, value in subjects):
-            raise StoreError("the session cannot be begun: its user or itself was erased")
-        self.store.insert_once(
-            "sessions",
-            [
-                {
-                    "session_id": session,
-                    "agent_id": agent,
-                    "world_id": world_and_name(agent)[0],
-                    "user_id": user,
-                    "opt_out_training": opt_out_training,
-                    "started_at": now,
-                    "ended_at": None,
-                    "source": "client",
-                    "metadata": as_json(dict(metadata or {})),
-                }
-            ],
-        )
-        if opt_out_training:
-            self.store.set_opt_out(session_id=session, agent_id=agent)
+        named = self.reach.read(lambda: self.agent_id(agent, world), self.keeper.agent_as_known(agent, world))
+        session = as_id(session or "") or content_id("s", named, user, begun.isoformat())
+        given = {
+            "agent": agent,
+            "world": world,
+            "session": session,
+            "user": user,
+            "opt_out": opt_out_training,
+            "metadata": plain_metadata(metadata),
+        }
+        self.keeper.take_session("session", given)
         return session
 
     def end_session(self, session: str, *, agent: str | None = None, world: str | None = None) -> None:
@@ -97,12 +66,7 @@ class Capturing(Installation):
         Args:
             agent: Whose, where several agents use one id for a conversation; None: all of that id.
         """
-        table = self.store.meta.tables["sessions"]
-        over = [table.c.session_id == as_id(session)]
-        if agent is not None:
-            over.append(table.c.agent_id == self.agent_id(agent, world))
-        with self.store.writer.begin() as connection:
-            connection.execute(sa.update(table).where(*over).values(ended_at=datetime.now(UTC)))
+        self.keeper.take_session("ended", {"session": as_id(session), "agent": agent, "world": world})
 
     def remember(
         self,
@@ -126,7 +90,8 @@ class Capturing(Installation):
     ) -> str:
         """Keep one utterance; return its id. It is recallable at once, before any batch.
 
-        What is kept of one time stays in the order in which it was given.
+        What is kept of one time stays in the order in which it was given. While the store cannot be used it is kept in the
+        installation's spool, under the same id, and taken into the store by the next call that reaches it.
 
         Args:
             world: The world that the agent lives in; agents of different worlds with one name are different.
@@ -135,9 +100,10 @@ class Capturing(Installation):
             occurred_at: Default now; without a time zone it is of that of the settings.
 
         Raises:
-            StoreError: the text is empty, the time is in the future, or the subject was erased.
+            StoreError: the text is empty, the time is in the future, or the subject was erased; or neither store nor spool can be
+                written, and too much waits in memory already.
         """
-        return self._keep(
+        return self._taken(
             {
                 "session_id": session,
                 "agent_id": agent,
@@ -187,7 +153,7 @@ class Capturing(Installation):
         if unknown:
             raise TypeError(f"remember_exchange() does not take {', '.join(sorted(unknown))}")
         both = {**shared, "world_id": shared.get("world"), "agent_id": agent, "user_id": user, "session_id": session}
-        first, second = self._keep(
+        first, second = self._taken(
             {
                 **both,
                 "role": "user",
@@ -209,67 +175,14 @@ class Capturing(Installation):
         )
         return first, second
 
-    def _keep(self, *rows: dict[str, Any]) -> list[str]:
-        """Keep what was said one after the other, all of it or nothing; return the ids."""
-        now = datetime.now(UTC)
-        for row in rows:
-            if row["role"] == "agent" and same_name(row["speaker_id"], row["agent_id"]):
-                row["speaker_id"] = None  # the agent itself, under the id that it has
-            row["agent_id"] = self.agent_id(row["agent_id"], row["world_id"])
-            row["world_id"] = world_and_name(row["agent_id"])[0]
-            moment = row.get("occurred_at") or now
-            row["occurred_at"] = self.moment(moment) if moment.tzinfo is None else moment
-            row["group"] = row["user_id"] is None
-        options = SourceOptions(first_week=self.settings.first_week, now=now)
-
-        def last_kept(agent: str, session: str, moment: datetime) -> tuple[str, datetime] | None:
-            # A clock that went back is no reason to put what is said now before what was; a time that was given is believed.
-            return self.store.last_of(agent, session, moment, later=moment == now)
-
-        taken = Normaliser(options, "client", "", last_kept).frames(rows)
-        if taken.rejects.height:
-            raise StoreError(f"the message cannot be kept: {taken.rejects['reason'][0]}")
-        while True:
-            erased = Erased(self.store, self.keys)
-            messages, left_out = erased.without(taken.messages)
-            if left_out:
-                raise StoreError("the message cannot be kept: its user, session or itself was erased")
-            if any(row["occurred_at"] != now for row in rows):
-                messages = self._said_again(messages)
-            with contextlib.suppress(ErasedMeanwhile):  # then it is looked once more whether it was one of these
-                write(self.store, taken, messages, erased.generation)
-                return [str(message_id) for message_id in messages["message_id"]]
-
-    def _said_again(self, messages: pl.DataFrame) -> pl.DataFrame:
-        """Return messages of a time that was given under ids of their own, where the same was said at this time before.
-
-        Kept once more right after itself it is one that is tried again: then none is left.
-        """
-        ids = messages["message_id"].to_list()
-        known: dict[str, str | None] = {}
-        new: dict[str, str] = {}
-        for own in ids:
-            latest, each, number = None, own, 1
-            while self.store.rows("messages", message_id=each):
-                latest, number = each, number + 1
-                each = content_id("m", own, number)  # as equal rows of a file are numbered
-            known[own], new[own] = latest, each
-        if all(latest is None for latest in known.values()):
-            return messages
-        row = messages.row(-1, named=True)
-        last = self.store.last_of(row["agent_id"], row["session_id"], row["occurred_at"], later=False)
-        is_last = last is not None and last[0] == known[ids[-1]]
-        if is_last and len(ids) > 1:
-            [kept] = self.store.rows("messages", message_id=known[ids[-1]])
-            is_last = known[ids[0]] in (kept["follows"] or "").split()
-        if is_last:
-            return messages.with_columns(pl.col("message_id").replace(known), follows=pl.lit(None, pl.String))
-        return messages.with_columns(pl.col("message_id").replace(new), pl.col("follows").replace(new))
+    def _taken(self, *rows: dict[str, Any]) -> list[str]:
+        return self.keeper.take(list(rows))
 
     def import_file(
         self, target: str, options: SourceOptions | None = None, *, format: str | None = None
     ) -> ImportSummary:
-        """Import a file, a folder, an archive or a database table."""
+        """Import a file, a folder, an archive or a database table; what waited for the store comes in before."""
+        self.keeper.drained()
         return import_target(self.store, self.registry, self.keys, target, self.import_options(options), name=format)
 
     def import_options(self, options: SourceOptions | None = None) -> SourceOptions:
@@ -305,7 +218,8 @@ class Capturing(Installation):
             MemoryAssetsError: a value outside of its scale.
             StoreError: there is no such message.
         """
-        rows = self.store.rows("messages", message_id=message_id)
+        self.keeper.drain()
+        rows = self.reach.ask(lambda: self.store.rows("messages", message_id=message_id))
         if not rows:
             raise StoreError("there is no such message")
         if quality is not None and not 0 <= quality <= 1:
@@ -314,15 +228,20 @@ class Capturing(Installation):
             raise MemoryAssetsError("a correction says what should have been answered: this one is empty")
         if correction is not None and rows[0]["role"] != "agent":
             raise MemoryAssetsError("only an agent's answer can be corrected: this message is not one")
-        feedback_id = self.store.add_feedback(
-            message_id,
-            rating=None if rating is None else on_scale(rating, scale),
-            correct=correct,
-            correction=correction,
-            quality_override=quality,
-        )
-        SyncState(self.store).reopen(rows[0]["week"])
-        return feedback_id
+        on_this_scale = None if rating is None else on_scale(rating, scale)
+
+        def write() -> str:
+            feedback_id = self.store.add_feedback(
+                message_id,
+                rating=on_this_scale,
+                correct=correct,
+                correction=correction,
+                quality_override=quality,
+            )
+            SyncState(self.store).reopen(rows[0]["week"])
+            return feedback_id
+
+        return self.reach.ask(write, writes=True)
 
     def opt_out(
         self,
@@ -349,6 +268,7 @@ class Capturing(Installation):
             raise MemoryAssetsError("name exactly one of user, session to opt out")
         if agent is not None and not session:
             raise MemoryAssetsError("a user opts out with every agent: name an agent with a session only")
+        self.keeper.drained()  # a conversation that waits for the store could not be marked
         changed = self.store.set_opt_out(
             speaker_id=as_id(user) if user else None,
             session_id=as_id(session) if session else None,

@@ -73,6 +73,16 @@ class ScopeFinder:
         self.people = people
         self._erased = erased
         self._held: OrderedDict[tuple[str | None, ...], str] = OrderedDict()
+        self._meant: OrderedDict[tuple[str | None, ...], tuple[str | None, ...]] = OrderedDict()
+
+    def as_known(self, agent: str, user: str | None, *, session: str | None = None, world: str | None = None) -> Asked:
+        """Return the scope without asking the store: who was meant by these names before, else the names as they are written."""
+        named, world = as_id(agent), (as_id(world) or None) if world is not None else None
+        named = in_world(named, world) if world is not None else named
+        meant = self._meant.get((named, user, session))
+        if meant is None:
+            meant = (named, None if user is None else as_id(user), None if session is None else as_id(session))
+        return Asked(Scope(str(meant[0]), meant[1], world), meant[2])
 
     def find(self, agent: str, user: str | None, *, session: str | None = None, world: str | None = None) -> Asked:
         """Return the scope; a name that nobody has is taken as it is, so that nothing is found under it, and said."""
@@ -101,6 +111,10 @@ class ScopeFinder:
                 self._erased("session", called) or self._erased("conversation", conversation(agent_id, called))
             )
             session_id = called if session_id is None or gone else session_id
+        if not unknown and begun:
+            self._meant[named, user, session] = (agent_id, user_id, session_id)
+            while len(self._meant) > HELD:
+                self._meant.popitem(last=False)
         return Asked(Scope(agent_id, user_id, world), session_id, unknown, begun)
 
     def _known(self, key: tuple[str | None, ...], exact: str, look: Callable[[], str | None]) -> str | None:

@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from plugins.persona_template import DEFAULT_LEVELS, PersonaTemplate, affinity_change, load_persona
 from records.errors import StoreError
 from records.names import as_id, file_name, in_world
+from resources.reaching import at_most
 from resources.store import InteractionStore
+from serving.reach import WAIT_S
 
 MOOD_HALF_LIFE_MINUTES = 30.0
 
@@ -115,7 +117,7 @@ class Worlds:
             index_elements=["user_id", "persona_id"],
             set_={"points": least(100.0, most(-100.0, table.c.points + change)), "updated_at": moment},
         )
-        with self.store.writer.begin() as connection:
+        with at_most(WAIT_S), self.store.writer.begin() as connection:
             connection.execute(statement)
         return self._affinity(user, agent)[0]
 
@@ -161,7 +163,7 @@ class Worlds:
         values = {"name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
         whose = {"agent_id": self._agent(agent, world), "session_id": as_id(session)}
         statement = self.store.upsert(table).values(**whose, **values)
-        with self.store.writer.begin() as connection:
+        with at_most(WAIT_S), self.store.writer.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["agent_id", "session_id"], set_=values))
 
     def react(

@@ -137,7 +137,13 @@ def test_sessions_system_prompt_stats_and_opt_out(client: MemoryClient) -> None:
     stored = client.store.rows("sessions", session_id=session)[0]
     assert stored["opt_out_training"]
     assert stored["ended_at"]
-    assert client.stats(agent="sage", user="ana") == {"messages": 1, "unsynced": 1, "facts": 0, "vectors": 0}
+    assert client.stats(agent="sage", user="ana") == {
+        "messages": 1,
+        "unsynced": 1,
+        "waiting": 0,
+        "facts": 0,
+        "vectors": 0,
+    }
     with pytest.raises(StoreError, match="no text"):
         client.remember("   ", agent="sage", user="ana")
     with pytest.raises(StoreError, match="future"):
