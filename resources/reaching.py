@@ -125,7 +125,7 @@ def guard(engine: sa.Engine) -> None:
     def in_one_sentence(context: Any) -> StoreUnreachable | None:
         error = context.original_exception
         # A file that is damaged was told of before.
-        told = context.is_pre_ping or isinstance(context.chained_exception, StoreUnreachable)
+        told = context.is_pre_ping or isinstance(getattr(context, "chained_exception", None), StoreUnreachable)
         return None if told or not is_away(error) else unreachable(url, error)
 
     sa.event.listen(engine, "handle_error", in_one_sentence)

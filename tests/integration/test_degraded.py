@@ -238,5 +238,5 @@ def test_a_warehouse_that_is_damaged_where_a_query_reads_is_one_sentence(
     monkeypatch.setenv("MEMORY_HOME", str(settings.home))
     asked = CliRunner().invoke(app, ["sql", "SELECT sum(length(s)) FROM t"])
     assert isinstance(asked.exception, StoreError)
-    assert "publish it again" in str(asked.exception)
+    assert "memory repair" in str(asked.exception)
     assert "\n" not in str(asked.exception)

@@ -363,7 +363,7 @@ from pathlib import Path
 import serving.keeping
 from resources.settings import load_settings
 from serving.client import MemoryClient
-kept, real = 0, serving.keeping.keep
+kept, real = 0, serving.keeping.write
 def counted(*given):
     global kept
     kept += 1
@@ -373,7 +373,7 @@ def counted(*given):
     if kept == 20 and sys.argv[2] == "after":
         os.kill(os.getpid(), signal.SIGKILL)
     return done
-serving.keeping.keep = counted
+serving.keeping.write = counted
 MemoryClient(load_settings(home=Path(sys.argv[1])), embedder=False).keeper.drained()
 """
 
