@@ -1,4 +1,4 @@
-"""Where the memories of a scope come from: the Lance tables, and the store for what no run has taken in yet.
+"""Where the memories of a scope come from: the Lance tables; what no run has taken in yet comes from the store (see fresh.py).
 
 A scope of up to `WHOLE` messages is read whole, which costs less than one hybrid query of LanceDB and leaves nothing out. A
 larger one is narrowed to the stretches of conversation around what LanceDB finds by meaning and by words.
@@ -15,11 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from plugins.feelings import emotion_of
-from plugins.order import ordered
-from plugins.terms import BITS, term_lists, traits
-from resources.snapshot import tidy
-from resources.store import InteractionStore
+from plugins.terms import BITS
 from resources.vectors import VectorStore, quoted
 from serving.image import PLAIN, Image, frame_of, image_of
 from serving.scope import Scope
@@ -35,9 +31,6 @@ STRETCH = 6
 
 CACHE_BYTES = 48 << 20
 """Images kept in memory; the least recently used go first."""
-
-FRESH = 200
-"""Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
 
 SETTLED_NS = 1_000_000_000
 """Age from which on the time of a table's last commit is taken for its version."""
@@ -300,59 +293,3 @@ async def _by_meaning(lance: Any, scope: Scope, vector: np.ndarray) -> pa.Table:
     if any("vector" in index.columns for index in await lance.list_indices()):
         search = search.refine_factor(5)
     return await search.select(["session_id", "turn", "_distance"]).limit(NEAREST).to_arrow()
-
-
-FRESH_QUERY = """
-SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at,
-       m.turn, m.follows, m.emotion, m.importance, m.text
-FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
-WHERE m.synced_at IS NULL AND m.role <> 'system' AND m.agent_id = ? {user}
-ORDER BY m.seq DESC LIMIT {limit}
-"""
-
-
-def fresh(store: InteractionStore, scope: Scope) -> pl.DataFrame:
-    """Return the newest messages of the scope that no run has taken in yet, newest first: the columns `PLAIN` and role."""
-    user, parameters = (
-        ("AND m.user_id = ?", [scope.agent_id, scope.user_id]) if scope.user_id is not None else ("", [scope.agent_id])
-    )
-    rows = store.frame(FRESH_QUERY.format(user=user, limit=FRESH), parameters)
-    if rows.is_empty():
-        return rows
-    rows = tidy(rows.with_row_index("_arrived"))
-    return (
-        ordered(rows)
-        .sort("_arrived")
-        .with_columns(
-            pl.col("emotion").map_elements(emotion_of, return_dtype=pl.String).fill_null("neutral"),
-            pl.col("turn").fill_null(0).cast(pl.Int64),
-            pl.col("importance").fill_null(0.5),
-        )
-        .select(*PLAIN, "role")
-    )
-
-
-def fresh_image(rows: pl.DataFrame, known: dict[str, tuple[np.ndarray, np.ndarray]], dim: int, pieces: int) -> Image:
-    """Return the image of messages that stand in no table.
-
-    Args:
-        known: Message id to its vector and token vectors, for those that are embedded already.
-        dim: Dimensions of vectors, 0 for none.
-        pieces: Dimensions of token vectors, 0 for none.
-    """
-    said = rows.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-    lists = term_lists(said)
-    image = Image(
-        rows.select(PLAIN),
-        rows.select(traits()).to_series().to_numpy(),
-        lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.int32),
-        lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
-    )
-    none = (np.zeros(dim, np.float32), np.zeros((0, pieces), np.int8))
-    parts = [known.get(key, none) for key in rows["message_id"]]
-    if dim:
-        image.vectors = np.stack([part[0] for part in parts])
-    if pieces:
-        image.pieces = np.concatenate([part[1] for part in parts])
-        image.piece_ends = np.cumsum([len(part[1]) for part in parts])
-    return image

@@ -5,9 +5,11 @@ message it was read from, an episode is found through what was said in it.
 """
 
 import json
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,30 +22,26 @@ from plugins.contracts import Embedder, TokenEmbedder
 from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
-from plugins.terms import BITS, traits
 from records.names import cleaned
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
 from serving.access import Access
-from serving.candidates import Memories, fresh, fresh_image
+from serving.candidates import Memories
 from serving.derived import Derived, derived_memories, fact_fit
 from serving.features import Asked, features, read
-from serving.image import Image, joined
+from serving.fresh import Fresh, Told
+from serving.fresh_vectors import FreshVectors
+from serving.image import UNKNOWN_TURN, Image, joined, taken
 from serving.ranking import Ranked, rank, reason
 from serving.scope import Scope
 from serving.standing import standing
+from serving.turns import turns_of
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are used."""
 
-CACHED_VECTORS = 2_000
-"""Vectors of fresh messages that are kept in memory."""
-
 CACHED_QUESTIONS = 256
 """Questions whose vectors are kept: a reply often asks for context and recalls with the same words."""
-
-EMBED_AT_ONCE = 8
-"""Fresh messages that one question may embed; the others are found by words until the next question or the next run."""
 
 KINDS = ("message", "fact", "episode")
 
@@ -170,7 +168,20 @@ class Recaller:
         self.access = access
         self.shared = shared
         self._questions: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
-        self._fresh: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._lock, self._quiet = threading.Lock(), 0
+        self.vectors = None if self.encoder is None else FreshVectors(self.encoder, self._one_thread)
+        self.fresh = Fresh(store, lambda seqs: None if self.vectors is None else self.vectors.drop(seqs))
+
+    def close(self) -> None:
+        """End what works behind; questions are answered all the same."""
+        if self.vectors is not None:
+            self.vectors.close()
+
+    def forget(self) -> None:
+        """Keep nothing in memory of messages that no run has taken in yet."""
+        self.fresh.clear()
+        if self.vectors is not None:
+            self.vectors.clear()
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -182,10 +193,21 @@ class Recaller:
 
         return ThreadpoolController()
 
-    def _one_thread(self) -> Any:
-        """Return a context in which NumPy multiplies on one thread: the matrices are small, and threads that wait for each other made
-        the slowest questions three times slower."""
-        return self._blas.limit(limits=1, user_api="blas")
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Let NumPy multiply on one thread: the matrices are small, and threads that wait for each other made the slowest questions
+        three times slower. Whoever is the last to leave gives the others back."""
+        with self._lock:
+            self._quiet += 1
+            if self._quiet == 1:
+                self._limited = self._blas.limit(limits=1, user_api="blas")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._quiet -= 1
+                if not self._quiet:
+                    self._limited.restore_original_limits()
 
     @property
     def embedder(self) -> Embedder | None:
@@ -211,8 +233,20 @@ class Recaller:
             emotion: Current emotion, which memories of the same emotion match.
             now: What ages and "last week" count from; default the current time.
         """
-        answer, filters = Recalled(), filters or Filters()
-        moment = now or datetime.now(UTC)
+        with nullcontext() if self.vectors is None else self.vectors.answering():
+            return self._recall(question, scope, k, kinds, emotion, now or datetime.now(UTC), filters or Filters())
+
+    def _recall(
+        self,
+        question: str,
+        scope: Scope,
+        k: int,
+        kinds: Sequence[str],
+        emotion: str | None,
+        moment: datetime,
+        filters: Filters,
+    ) -> Recalled:
+        answer = Recalled()
         asked = self.read(question, moment, answer.notes)
         if asked is None:
             return answer
@@ -252,6 +286,7 @@ class Recaller:
         memories.sort(key=lambda memory: (-memory.score, memory.kind, memory.id))
         answer.memories = memories[:k]
         self._refer(answer.memories)
+        self._number(scope, answer.memories)
         if self.access is not None:
             self.access.recalled(scope.agent_id, [(memory.kind, memory.id) for memory in answer.memories], moment)
         return answer
@@ -271,6 +306,16 @@ class Recaller:
             )
             memory.given_emotion = row["emotion"]
             memory.metadata = _as_object(row["metadata"])
+
+    def _number(self, scope: Scope, memories: list[Memory]) -> None:
+        """Add the turns of messages that no run has numbered yet."""
+        fresh = [memory for memory in memories if memory.turn == UNKNOWN_TURN]
+        if not fresh:
+            return
+        sources = [(source, m.session_id, m.occurred_at) for m in fresh for source in m.source_ids]
+        turns = turns_of(self.store, scope.agent_id, sources)
+        for memory in fresh:
+            memory.turn = next((turns[source] for source in memory.source_ids if source in turns), 0)
 
     def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
         """Return the question with its vectors, None for an empty one."""
@@ -334,7 +379,7 @@ class Recaller:
         Args:
             meaning: Is done when the question has its vector; None: it has it.
         """
-        told = self._pool.submit(fresh, self.store, scope)
+        fresh = self._pool.submit(self.fresh.told, scope, asked.text)
 
         def vector() -> np.ndarray | None:
             if meaning is not None:
@@ -342,45 +387,21 @@ class Recaller:
             return asked.vector
 
         image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
-        new = told.result()
-        if image is not None and len(image) and new.height:
-            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
-        if not new.height:
+        image, told = _apart(image, fresh.result())
+        if not len(told):
             return image
-        added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
+        added = told.image if self.vectors is None else self.vectors.dressed(told, asked.dim, asked.late_dim)
         return added if image is None or not len(image) else joined(image, added)
 
     def withdrawn(self, scope: Scope, ids: Sequence[str]) -> list[str]:
         """Return which messages of the scope somebody asked to forget, among these and what stands around the requests."""
-        new = fresh(self.store, scope)
-        requests = BITS["withdraws"] | BITS["restricted"]
-        asked = new.height > 0 and bool((new.select(traits()).to_series().to_numpy() & requests).any())
-        image = self.memories.concerned(scope, ids, asked=asked)
-        if asked:
-            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
-            added = fresh_image(new, {}, 0, 0)
-            image = joined(image, added) if len(image) else added
+        asked, told = self.fresh.concerned(scope, ids)
+        image, told = _apart(self.memories.concerned(scope, ids, asked=asked), told)
+        if image is None or not len(image):
+            image = told.image
+        elif len(told):
+            image = joined(image, told.image)
         return image.rows.filter(image.withdrawn)["message_id"].to_list() if len(image) else []
-
-    def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""
-        if not dim or self.encoder is None:
-            return {}
-        late = self.encoder.late
-        unknown = rows.filter(~pl.col("message_id").is_in(list(self._fresh))).head(EMBED_AT_ONCE)
-        if unknown.height:
-            said = unknown.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-            tokens = late.embed(said) if late is not None else [np.zeros((0, 0), np.int8)] * len(said)
-            vectors = self.encoder.embedder.embed(said)
-            self._fresh.update(zip(unknown["message_id"], zip(vectors, tokens, strict=True), strict=True))
-        while len(self._fresh) > CACHED_VECTORS:
-            self._fresh.popitem(last=False)
-        none = np.zeros((0, pieces), np.int8)
-        return {
-            key: (self._fresh[key][0], self._fresh[key][1] if pieces else none)
-            for key in rows["message_id"]
-            if key in self._fresh
-        }
 
     def _derived(self, kind: str, scope: Scope, image: Image, asked: Asked) -> Derived | None:
         rows = self.memories.derived(kind, scope)
@@ -415,6 +436,22 @@ class Recaller:
         found["use"] = np.log1p(used)
         if emotion is not None:
             found["emotion"] = (image.rows["emotion"] == emotion).to_numpy().astype(np.float64)
+
+
+def _apart(image: Image | None, told: Told) -> tuple[Image | None, Told]:
+    """Return both without what stands in both: the table's message has its vectors, but the text of an edited one is the store's."""
+    if image is None or not len(image) or not len(told):
+        return image, told
+    both = told.image.rows.select("message_id", _told="text", _edited=pl.Series(told.edited)).join(
+        image.rows.select("message_id", "text"), on="message_id"
+    )
+    if both.is_empty():
+        return image, told
+    new = both.filter(pl.col("_edited") & (pl.col("_told") != pl.col("text")))["message_id"].implode()
+    old = both.filter(~pl.col("message_id").is_in(new))["message_id"].implode()
+    told = told.only((~told.image.rows["message_id"].is_in(old)).to_numpy())
+    gone = image.rows["message_id"].is_in(new).to_numpy()
+    return (taken(image, ~gone) if gone.any() else image), told
 
 
 def _messages(image: Image, ranked: Ranked, scores: np.ndarray, facts: Derived | None, k: int) -> list[Memory]:
