@@ -54,7 +54,9 @@ def fill(client: MemoryClient, messages: int, seed: int = 5) -> dict[str, str]:
     needles = {}
     for number, place in enumerate(draw.choice(messages, NEEDLES, replace=False).tolist()):
         texts[place] = f"{texts[place]} needle{number}x"
-        needles[f"what was said about {vocabulary[draw.integers(0, 200)]} and needle{number}x?"] = content_id("m", place)
+        needles[f"what was said about {vocabulary[draw.integers(0, 200)]} and needle{number}x?"] = content_id(
+            "m", place
+        )
     number = np.arange(messages)
     session = number // PER_SESSION
     at = [START + timedelta(minutes=int(n) * 5) for n in number]

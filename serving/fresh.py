@@ -220,7 +220,7 @@ class Fresh:
         edited = f"m.synced_at IS NULL AND m.edited_at IS NOT NULL AND {where}"
         changed = self.store.frame(CHANGED.format(edited=edited), [*values, *values, *[values[0]] * 3]).row(0)
         if held.index is None or changed != held.changed:
-            held.index, held.mark = WordIndex(), (0, 0, 0)
+            held.index, held.mark, held.known = WordIndex(), (0, 0, 0), None
         index, held.changed = held.index, changed
         if mark == held.mark:
             return
@@ -229,6 +229,7 @@ class Fresh:
         count, total = held.mark[0] + new.height, held.mark[2] + int(new["seq"].sum())
         if (count, total) != (mark[0], mark[2]):
             # Something is gone, or was there before and is to be taken in again.
+            held.known = None
             there = self.store.frame(f"SELECT m.seq FROM messages m WHERE m.synced_at IS NULL AND {where}", values)
             seq = np.sort(there["seq"].cast(pl.Int64).to_numpy())
             seq = seq[seq <= last]
@@ -237,7 +238,6 @@ class Fresh:
                 new = self._words_of(where, values, 0)
             else:
                 index.keep(np.isin(index.seq, seq, assume_unique=True))
-                held.known = None
         index.add(new, _requests(new))
         held.mark = (len(index), int(index.seq[-1]) if len(index) else 0, int(index.seq.sum()))
 

@@ -6,8 +6,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from plugins.encoding import Encoder
 from serving.fresh import Told
 from serving.image import Image
+from serving.quiet import one_thread
 
 AT_ONCE = 400
 """Characters of the newest messages that a question embeds; with the packaged models some 100 ms of computing."""
@@ -44,14 +44,10 @@ class FreshVectors:
     """Makes and keeps the vectors of messages, by their numbers of arrival.
 
     The thread behind ends when nothing is left to do, with `close`, with the process, and when nobody holds this object any more.
-
-    Args:
-        encoder: Makes them.
-        quiet: Returns a context in which NumPy works on one thread.
     """
 
-    def __init__(self, encoder: Encoder, quiet: Callable[[], AbstractContextManager[object]]) -> None:
-        self._encoder, self._quiet = encoder, quiet
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
         self._known: OrderedDict[int, tuple[str, Vectors]] = OrderedDict()
         self._waiting: OrderedDict[int, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -144,7 +140,7 @@ class FreshVectors:
 
     def _made(self, said: list[str]) -> list[Vectors]:
         late = self._encoder.late
-        with self._quiet():
+        with one_thread():
             tokens = late.embed(said) if late is not None else [np.zeros((0, 0), np.int8)] * len(said)
             return list(zip(self._encoder.embedder.embed(said), tokens, strict=True))
 

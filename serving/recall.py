@@ -5,11 +5,10 @@ message it was read from, an episode is found through what was said in it.
 """
 
 import json
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,6 +31,7 @@ from serving.features import Asked, features, read
 from serving.fresh import Fresh, Told
 from serving.fresh_vectors import FreshVectors
 from serving.image import UNKNOWN_TURN, Image, joined, taken
+from serving.quiet import one_thread
 from serving.ranking import Ranked, rank, reason
 from serving.scope import Scope
 from serving.standing import standing
@@ -168,8 +168,7 @@ class Recaller:
         self.access = access
         self.shared = shared
         self._questions: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
-        self._lock, self._quiet = threading.Lock(), 0
-        self.vectors = None if self.encoder is None else FreshVectors(self.encoder, self._one_thread)
+        self.vectors = None if self.encoder is None else FreshVectors(self.encoder)
         self.fresh = Fresh(store, lambda seqs: None if self.vectors is None else self.vectors.drop(seqs))
 
     def close(self) -> None:
@@ -186,28 +185,6 @@ class Recaller:
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(4, thread_name_prefix="memory-recall")
-
-    @cached_property
-    def _blas(self) -> Any:
-        from threadpoolctl import ThreadpoolController
-
-        return ThreadpoolController()
-
-    @contextmanager
-    def _one_thread(self) -> Iterator[None]:
-        """Let NumPy multiply on one thread: the matrices are small, and threads that wait for each other made the slowest questions
-        three times slower. Whoever is the last to leave gives the others back."""
-        with self._lock:
-            self._quiet += 1
-            if self._quiet == 1:
-                self._limited = self._blas.limit(limits=1, user_api="blas")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._quiet -= 1
-                if not self._quiet:
-                    self._limited.restore_original_limits()
 
     @property
     def embedder(self) -> Embedder | None:
@@ -261,7 +238,7 @@ class Recaller:
         if not len(image) and episodes is None:
             answer.notes.append("nothing is remembered in this scope yet")
             return answer
-        with self._one_thread():
+        with one_thread():
             found = features(image, asked) if len(image) else {}
         if facts is not None and len(image):
             found["fact"] = fact_fit(facts, len(image))
@@ -360,7 +337,7 @@ class Recaller:
         """Give the question its token vectors, if it is to have them."""
         if self.encoder is not None and self.encoder.late is not None and asked.late_dim:
             # On one thread: the other model works beside it.
-            with self._one_thread():
+            with one_thread():
                 asked.pieces = self._kept("tokens", asked.text, self.encoder.late.embed_query)
 
     def _kept(self, what: str, text: str, embed: Callable[[str], np.ndarray]) -> np.ndarray:
