@@ -3,6 +3,7 @@
 Both are made once, when a message is embedded, and are stored beside its vector.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -10,11 +11,15 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import polars as pl
 
 from plugins.lexicon import STOP_WORDS, language
 
 WORD = re.compile(r"\w+")
+
+LONGEST_BEGINNING = 4
+"""Letters by which words with a common stem are looked up: few others begin with the same four."""
 
 TRAITS: dict[str, str] = {
     "question": r"\?\s*(?:\[image|$)",
@@ -96,8 +101,7 @@ def stemmer(code: str) -> Any:
 @lru_cache(maxsize=200_000)
 def term(word: str, code: str) -> int:
     """Return the hash of a lower-case word's stem without accents, as a signed 32-bit number."""
-    folded = unicodedata.normalize("NFKD", stemmer(code).stemWord(word))
-    return crc32("".join(c for c in folded if not unicodedata.combining(c)).encode()) - (1 << 31)
+    return crc32(unaccented(stemmer(code).stemWord(word)).encode()) - (1 << 31)
 
 
 def terms(text: str, code: str) -> list[int]:
@@ -105,25 +109,51 @@ def terms(text: str, code: str) -> list[int]:
     return [term(word, code) for word in WORD.findall(text.lower().replace("’", "'"))]
 
 
-def asked_terms(question: str) -> list[tuple[int, ...]]:
-    """Return per different word of a question that is no function word its terms in both languages.
-
-    A question of function words alone keeps them all.
-    """
+def asked_words(question: str) -> list[str]:
+    """Return the different words of a question that are no function words; one of function words alone keeps them all."""
     words = list(dict.fromkeys(WORD.findall(question.lower().replace("’", "'"))))
-    content = [word for word in words if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())]
-    found = (tuple(sorted({term(word, "en"), term(word, "es")})) for word in content or words)
-    return list(dict.fromkeys(found))
+    return [word for word in words if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())] or words
+
+
+def word_terms(word: str) -> tuple[int, ...]:
+    """Return the terms of a lower-case word in both languages."""
+    return tuple(sorted({term(word, "en"), term(word, "es")}))
+
+
+def asked_terms(question: str) -> list[tuple[int, ...]]:
+    """Return per different word of a question (see `asked_words`) its terms in both languages."""
+    return list(dict.fromkeys(word_terms(word) for word in asked_words(question)))
+
+
+def beginning(word: str) -> str:
+    """Return how every word begins, without accents, that has a stem in common with a lower-case word.
+
+    The last letter of an English stem may be another one in the text ("happi" of "happy", "hope" of "hoping"); Spanish ones are cut.
+    """
+    english, spanish = (unaccented(stemmer(code).stemWord(word)) for code in ("en", "es"))
+    alike = zip(unaccented(word), english[: max(2, len(english) - 1)], spanish, strict=False)
+    return "".join(letters[0] for letters in itertools.takewhile(lambda each: len(set(each)) == 1, alike))[
+        :LONGEST_BEGINNING
+    ]
+
+
+def unaccented(word: str) -> str:
+    """Return a word without accents."""
+    if word.isascii():
+        return word
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
 
 
 def term_lists(texts: Sequence[str]) -> pl.Series:
     """Return the terms of each text as a list column of Int32; each text is stemmed in its own language."""
+    import pyarrow as pa
+
     codes = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(language(pl.col("text"))).to_series()
-    return pl.Series(
-        "terms",
-        [terms(text, "es" if code == "es" else "en") for text, code in zip(texts, codes, strict=True)],
-        dtype=pl.List(pl.Int32),
-    )
+    lists = [terms(text, "es" if code == "es" else "en") for text, code in zip(texts, codes, strict=True)]
+    # From one array: Polars looked at each list by itself, which took as long as the stems.
+    ends = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    flat = np.fromiter(itertools.chain.from_iterable(lists), np.int32, int(ends[-1]))
+    return pl.Series("terms", pa.LargeListArray.from_arrays(pa.array(ends), pa.array(flat)), dtype=pl.List(pl.Int32))
 
 
 def traits(column: str = "text", role: str = "role") -> pl.Expr:

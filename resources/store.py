@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -60,6 +61,9 @@ class InteractionStore:
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise StoreError(f"store_url: {self.url.get_backend_name()} is no store; use sqlite or postgresql")
         self.meta = store_metadata()
+        self._watch: tuple[Any, int] | None = None
+        self._watched = itertools.count()
+        self._watch_lock = threading.Lock()
 
     # -- connection and schema ------------------------------------------------------------------------------------
 
@@ -164,7 +168,32 @@ class InteractionStore:
 
     def close(self) -> None:
         """Give the connections back."""
+        with self._watch_lock:
+            watch, self._watch = self._watch, None
+        if watch is not None:
+            watch[0].close()
         self.engine.dispose()
+
+    def state(self) -> str | None:
+        """Return a mark that is another one as soon as anybody has committed anything; None where the database tells none.
+
+        Cost: 20 µs on SQLite, a round trip on PostgreSQL. What was read after an equal mark need not be read again.
+        """
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                # Which transactions are seen: equal as long as none that writes has begun or ended.
+                return str(connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one())
+        if self.url.database in (None, "", ":memory:"):
+            return None
+        with self._watch_lock:
+            if self._watch is None:
+                # A connection of its own that never writes: SQLite tells each only of what the others committed.
+                fairy = self.engine.raw_connection()
+                fairy.detach()
+                opened: Any = fairy.dbapi_connection
+                self._watch = (opened, next(self._watched))
+            watch, number = self._watch
+            return f"{number}:{watch.execute('PRAGMA data_version').fetchone()[0]}"
 
     # -- writing --------------------------------------------------------------------------------------------------
 

@@ -68,4 +68,9 @@ def store_metadata() -> sa.MetaData:
             sa.Index("messages_by_speaker", table.c.speaker_id)
             sa.Index("messages_by_user", table.c.user_id, table.c.agent_id)
             sa.Index("messages_unsynced", table.c.agent_id, table.c.user_id, table.c.week, **unsynced)
+            edited: dict[str, Any] = {
+                "sqlite_where": sa.text("synced_at IS NULL AND edited_at IS NOT NULL"),
+                "postgresql_where": sa.text("synced_at IS NULL AND edited_at IS NOT NULL"),
+            }
+            sa.Index("messages_edited", table.c.agent_id, table.c.edited_at, **edited)
     return metadata

@@ -1,4 +1,4 @@
-"""Where the memories of a scope come from: the Lance tables, and the store for what no run has taken in yet.
+"""Where the memories of a scope come from: the Lance tables; what no run has taken in yet comes from the store (see fresh.py).
 
 A scope of up to `WHOLE` messages is read whole, which costs less than one hybrid query of LanceDB and leaves nothing out. A
 larger one is narrowed to the stretches of conversation around what LanceDB finds by meaning and by words.

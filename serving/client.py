@@ -17,6 +17,7 @@ from plugins.persona import system_prompt
 from records.errors import MemoryAssetsError, PluginError, StoreUnreachable
 from records.memory import FactEmbeddings
 from records.names import as_id, cleaned
+from records.weeks import week_of
 from records.zones import zone
 from resources.people import People
 from resources.settings import Settings, load_settings
@@ -124,6 +125,8 @@ class MemoryClient(Capturing):
 
     def close(self) -> None:
         """Write what is still to be written, and give the connections back."""
+        if "recaller" in self.__dict__:
+            self.recaller.close()
         if "access" in self.__dict__:
             self.access.flush()
         if not self.spool.is_empty():
@@ -305,7 +308,6 @@ class MemoryClient(Capturing):
                 "_named", "mentions", "valid_from", descending=[True, True, True], maintain_order=True
             )
         spoken = language_of(message)
-        turn: Any = recent["turn"].max() if recent.height and session is not None else None
         return render(
             facts.head(12),
             recalled.memories,
@@ -313,7 +315,7 @@ class MemoryClient(Capturing):
             budget=budget,
             language=spoken,
             layout=load_template(self.settings.context_template),
-            conversation=Conversation(session, None if turn is None else int(turn)),
+            conversation=going_on(session, recent),
             mood=mood,
             affinity=affinity,
             now=now,
@@ -403,9 +405,12 @@ class MemoryClient(Capturing):
         Raises:
             MemoryAssetsError: not exactly one subject is named, or an agent without session.
         """
-        return Erasure(self).forget(
+        done = Erasure(self).forget(
             *self.subject(user=user, session=session, message=message, agent=agent, world=world)
         )
+        if "recaller" in self.__dict__:
+            self.recaller.forget()
+        return done
 
     def subject(
         self,
@@ -447,6 +452,16 @@ class MemoryClient(Capturing):
             StoreError: there is no such adapter.
         """
         return trace_adapter(self, adapter_id)
+
+
+def going_on(session: str | None, recent: pl.DataFrame) -> Conversation:
+    """Return the conversation whose newest messages these are."""
+    if session is None or recent.is_empty():
+        return Conversation(session)
+    newest = recent.row(-1, named=True)
+    if newest["given"]:
+        return Conversation(session, int(recent.filter("given")["turn"].max()))  # type: ignore[arg-type]
+    return Conversation(session, newest["turn"], week_of(newest["occurred_at"]))
 
 
 def without_sources(rows: pl.DataFrame, gone: Sequence[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from records.errors import MemoryAssetsError
+from records.weeks import week_of
 from serving.recall import Memory
 
 CHARACTERS_PER_TOKEN = 3.2
@@ -80,10 +81,12 @@ def age_of(moment: datetime, now: datetime, language: str) -> str:
     return f"hace {amount}" if language == "es" else f"{amount} ago"
 
 
-def ago(memory: Memory, now: datetime, language: str, session: str | None, turn: int | None) -> str:
+def ago(memory: Memory, now: datetime, language: str, talk: "Conversation") -> str:
     """Return "23 turns ago" within the conversation that goes on, else how long ago in time."""
-    if session is not None and turn is not None and memory.session_id == session and turn > memory.turn:
-        turns = turn - memory.turn
+    same = talk.session is not None and memory.session_id == talk.session
+    # Turns that no source numbered begin anew with each week.
+    if same and talk.turn is not None and talk.turn > memory.turn and talk.week in (None, week_of(memory.occurred_at)):
+        turns = talk.turn - memory.turn
         if language == "es":
             return f"hace {turns} turno{'s' if turns > 1 else ''}"
         return f"{turns} turn{'s' if turns > 1 else ''} ago"
@@ -141,10 +144,11 @@ def load_template(path: Path | None) -> Any:
 
 @dataclass(frozen=True)
 class Conversation:
-    """The conversation that goes on: its id and the newest turn."""
+    """The conversation that goes on: its id, the newest turn, and the week in which turns are counted, None where its source does."""
 
     session: str | None = None
     turn: int | None = None
+    week: str | None = None
 
 
 def render(
@@ -217,7 +221,7 @@ def render(
             continue
         made = {
             "turn": item.turn,
-            "ago": ago(item, now, language, talk.session, talk.turn),
+            "ago": ago(item, now, language, talk),
             "speaker": one_line(item.speaker or ""),
             "text": said(item.text),
             "emotion": one_line(item.emotion or ""),

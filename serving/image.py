@@ -29,6 +29,9 @@ PLAIN = [
 ]
 """Columns of a message that a reader sees. Each costs a quarter of a millisecond: what few need is looked up for the best ones."""
 
+UNKNOWN_TURN = -1
+"""Turn of a message whose source gave none, until a run numbers it or it is looked up (see turns.py); no turn is negative."""
+
 ORDER = ("session_id", "position", "message_id")
 
 
@@ -180,6 +183,19 @@ def joined(first: Image, second: Image) -> Image:
             [first.pieces, second.pieces], [first.piece_ends, second.piece_ends], order
         )
     return image
+
+
+def taken(image: Image, kept: np.ndarray) -> Image:
+    """Return the image of some of its messages, bool (n,)."""
+    order = np.flatnonzero(kept)
+    terms, term_ends = _regrouped([image.terms], [image.term_ends], order)
+    part = Image(image.rows[order], image.traits[order], terms, term_ends)
+    if image.vectors is not None:
+        part.vectors = image.vectors[order]
+    if image.pieces is not None:
+        assert image.piece_ends is not None
+        part.pieces, part.piece_ends = _regrouped([image.pieces], [image.piece_ends], order)
+    return part
 
 
 def _regrouped(values: list[np.ndarray], ends: list[np.ndarray], order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,39 +1,27 @@
 """The newest messages of a scope, which stand in no table yet: those of the store, and those that wait for it in the spool."""
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from plugins.feelings import emotion_of
-from plugins.order import ordered
-from plugins.terms import term_lists, traits
-from resources.snapshot import tidy
 from resources.store import InteractionStore
-from serving.image import PLAIN, Image
+from serving.fresh import ROWS, Told, told_of, where_of
 from serving.scope import Scope
-
-FRESH = 200
-"""Newest messages that no run has taken in yet; a sync starts at 25, so there are rarely more."""
 
 INSTEAD = 1_000
 """Newest messages that are read where the table of all cannot be."""
 
-FRESH_QUERY = """
-SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.occurred_at,
-       m.turn, m.follows, m.emotion, m.importance, m.text
-FROM messages m LEFT JOIN speaker_names n ON n.agent_id = m.agent_id AND n.speaker_id = m.speaker_id
-WHERE {which} AND m.role <> 'system' AND m.agent_id = ? {user}
-ORDER BY m.seq DESC LIMIT {limit}
-"""
+BEHIND_ALL = 1 << 60
+"""What waits has no number of arrival yet: it comes after all that has."""
 
 WAITING = {
     "message_id": pl.String, "agent_id": pl.String, "session_id": pl.String, "speaker_name": pl.String, "role": pl.String,
     "occurred_at": pl.String, "turn": pl.Int64, "follows": pl.String, "emotion": pl.String, "importance": pl.Float64,
     "text": pl.String,
 }  # fmt: skip
-"""Columns of `FRESH_QUERY`, of messages that wait."""
+"""Columns of messages that wait, as the store has them."""
 
 Waiting = Callable[[], list[dict[str, Any]]]
 """Returns the messages that wait for the store, oldest first."""
@@ -52,44 +40,19 @@ def waiting_of(messages: list[dict[str, Any]], scope: Scope, session: str | None
     return rows.with_columns(pl.col("occurred_at").str.to_datetime(time_unit="us", time_zone="UTC"))
 
 
-def fresh(
-    store: InteractionStore | None, scope: Scope, waiting: list[dict[str, Any]] | None = None, *, instead: bool = False
-) -> pl.DataFrame:
-    """Return the newest messages of the scope that no run has taken in yet, newest first: the columns `PLAIN` and role.
+def waiting_told(messages: list[dict[str, Any]], scope: Scope) -> Told:
+    """Return the messages that wait which belong to a scope."""
+    rows = waiting_of(messages, scope).filter(pl.col("role") != "system")
+    seq = [BEHIND_ALL + int.from_bytes(blake2b(one.encode(), digest_size=7).digest()) for one in rows["message_id"]]
+    edited = pl.lit(None, pl.Datetime("us", "UTC"))
+    return told_of(rows.with_columns(seq=pl.Series(seq, dtype=pl.Int64), edited_at=edited), None)[0]
 
-    Args:
-        store: None where it cannot be used.
-        waiting: What waits in the spool.
-        instead: Whether they stand in for the table of all messages: then also those that a run has taken in.
-    """
-    parts = []
-    if waiting:
-        parts.append(waiting_of(waiting, scope).filter(pl.col("role") != "system").reverse())
-    if store is not None:
-        user, parameters = (
-            ("AND m.user_id = ?", [scope.agent_id, scope.user_id])
-            if scope.user_id is not None
-            else ("", [scope.agent_id])
-        )
-        which, limit = ("1 = 1", INSTEAD) if instead else ("m.synced_at IS NULL", FRESH)
-        rows = store.frame(FRESH_QUERY.format(which=which, user=user, limit=limit), parameters)
-        if not rows.is_empty():
-            parts.append(tidy(rows))
-    parts = [part for part in parts if part.height]
-    if not parts:
-        return pl.DataFrame()
-    # One that is being taken in may stand in both.
-    rows = pl.concat(parts, how="vertical_relaxed").unique("message_id", keep="first", maintain_order=True)
-    return (
-        ordered(rows.with_row_index("_arrived"))
-        .sort("_arrived")
-        .with_columns(
-            pl.col("emotion").map_elements(emotion_of, return_dtype=pl.String).fill_null("neutral"),
-            pl.col("turn").fill_null(0).cast(pl.Int64),
-            pl.col("importance").fill_null(0.5),
-        )
-        .select(*PLAIN, "role")
-    )
+
+def newest_told(store: InteractionStore, scope: Scope) -> Told:
+    """Return the newest messages of a scope, those too that a run has taken in."""
+    where, values = where_of(scope)
+    query = f"{ROWS.format(which='1 = 1', where=where)} ORDER BY m.seq DESC LIMIT {INSTEAD}"
+    return told_of(store.frame(query, values), None)[0]
 
 
 def was_taken_in(store: InteractionStore, scope: Scope) -> bool:
@@ -97,29 +60,3 @@ def was_taken_in(store: InteractionStore, scope: Scope) -> bool:
     user, parameters = ("AND user_id = ?", [scope.user_id]) if scope.user_id is not None else ("", [])
     query = f"SELECT 1 AS one FROM messages WHERE synced_at IS NOT NULL AND agent_id = ? {user} LIMIT 1"
     return not store.frame(query, [scope.agent_id, *parameters]).is_empty()
-
-
-def fresh_image(rows: pl.DataFrame, known: dict[str, tuple[np.ndarray, np.ndarray]], dim: int, pieces: int) -> Image:
-    """Return the image of messages that stand in no table.
-
-    Args:
-        known: Message id to its vector and token vectors, for those that are embedded already.
-        dim: Dimensions of vectors, 0 for none.
-        pieces: Dimensions of token vectors, 0 for none.
-    """
-    said = rows.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-    lists = term_lists(said)
-    image = Image(
-        rows.select(PLAIN),
-        rows.select(traits()).to_series().to_numpy(),
-        lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.int32),
-        lists.list.len().cast(pl.Int64).cum_sum().to_numpy(),
-    )
-    none = (np.zeros(dim, np.float32), np.zeros((0, pieces), np.int8))
-    parts = [known.get(key, none) for key in rows["message_id"]]
-    if dim:
-        image.vectors = np.stack([part[0] for part in parts])
-    if pieces:
-        image.pieces = np.concatenate([part[1] for part in parts])
-        image.piece_ends = np.cumsum([len(part[1]) for part in parts])
-    return image

@@ -8,6 +8,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,8 +21,6 @@ from plugins.contracts import Embedder, TokenEmbedder
 from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
-from plugins.terms import BITS, traits
-from records.errors import StoreUnreachable
 from records.names import cleaned
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
@@ -29,30 +28,22 @@ from serving.access import Access
 from serving.candidates import Memories
 from serving.derived import Derived, derived_memories, fact_fit
 from serving.features import Asked, features, read
-from serving.image import Image, joined
-from serving.newest import Waiting, fresh, fresh_image, was_taken_in
+from serving.fresh import Fresh, Told
+from serving.fresh_vectors import FreshVectors
+from serving.image import UNKNOWN_TURN, Image, joined, taken
+from serving.newest import Waiting, newest_told, waiting_told, was_taken_in
+from serving.quiet import one_thread
 from serving.ranking import Ranked, rank, reason
 from serving.reach import Reach
 from serving.scope import Scope
 from serving.standing import standing
+from serving.turns import turns_of
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are used."""
 
-CACHED_VECTORS = 2_000
-"""Vectors of fresh messages that are kept in memory."""
-
 CACHED_QUESTIONS = 256
 """Questions whose vectors are kept: a reply often asks for context and recalls with the same words."""
-
-EMBED_AT_ONCE = 8
-"""Fresh messages that one question may embed; the others are found by words until the next question or the next run."""
-
-CHARACTERS_AT_ONCE = 8_000
-"""Of all fresh messages that one question may embed, six seconds on one core with the built-in models."""
-
-CHARACTERS_OF_ONE = 4_000
-"""Of one long fresh message that are embedded, from all over it; the whole is when a run takes it in."""
 
 SCOPES_HELD = 1_000
 """Scopes of which it is remembered what was withdrawn."""
@@ -195,22 +186,23 @@ class Recaller:
         self.access = access
         self.shared = shared
         self._questions: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
-        self._fresh: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self.vectors = None if self.encoder is None else FreshVectors(self.encoder)
+        self.fresh = Fresh(store, lambda seqs: None if self.vectors is None else self.vectors.drop(seqs))
+
+    def close(self) -> None:
+        """End what works behind; questions are answered all the same."""
+        if self.vectors is not None:
+            self.vectors.close()
+
+    def forget(self) -> None:
+        """Keep nothing in memory of messages that no run has taken in yet."""
+        self.fresh.clear()
+        if self.vectors is not None:
+            self.vectors.clear()
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(4, thread_name_prefix="memory-recall")
-
-    @cached_property
-    def _blas(self) -> Any:
-        from threadpoolctl import ThreadpoolController
-
-        return ThreadpoolController()
-
-    def _one_thread(self) -> Any:
-        """Return a context in which NumPy multiplies on one thread: the matrices are small, and threads that wait for each other made
-        the slowest questions three times slower."""
-        return self._blas.limit(limits=1, user_api="blas")
 
     def _asked(self, asked: Callable[[], T], otherwise: T) -> T:
         """Return what is asked of the store, something else while it is away."""
@@ -240,8 +232,20 @@ class Recaller:
             emotion: Current emotion, which memories of the same emotion match.
             now: What ages and "last week" count from; default the current time.
         """
-        answer, filters = Recalled(), filters or Filters()
-        moment = now or datetime.now(UTC)
+        with nullcontext() if self.vectors is None else self.vectors.answering():
+            return self._recall(question, scope, k, kinds, emotion, now or datetime.now(UTC), filters or Filters())
+
+    def _recall(
+        self,
+        question: str,
+        scope: Scope,
+        k: int,
+        kinds: Sequence[str],
+        emotion: str | None,
+        moment: datetime,
+        filters: Filters,
+    ) -> Recalled:
+        answer = Recalled()
         asked = self.read(question, moment, answer.notes)
         if asked is None:
             return answer
@@ -258,7 +262,7 @@ class Recaller:
         if not len(image) and episodes is None:
             answer.notes.append("nothing is remembered in this scope yet")
             return answer
-        with self._one_thread():
+        with one_thread():
             found = features(image, asked) if len(image) else {}
         if facts is not None and len(image):
             found["fact"] = fact_fit(facts, len(image))
@@ -284,6 +288,7 @@ class Recaller:
         memories.sort(key=lambda memory: (-memory.score, memory.kind, memory.id))
         answer.memories = memories[:k]
         self._refer(answer.memories)
+        self._number(scope, answer.memories)
         if self.access is not None:
             self.access.recalled(scope.agent_id, [(memory.kind, memory.id) for memory in answer.memories], moment)
         return answer
@@ -309,15 +314,17 @@ class Recaller:
         held = list(self._withdrawn.items())
         return [one for known, ids in held if known.agent_id == scope.agent_id for one in ids]
 
-    def _newest(self, scope: Scope, *, instead: bool = False) -> pl.DataFrame:
-        """Return the newest messages of the store and of what waits for it; while the store is away, the latter alone."""
+    def _told(self, scope: Scope, question: str) -> list[Told]:
+        """Return what no run has taken in yet: of the store, while it is there, and what waits for it."""
+        return [self._asked(lambda: self.fresh.told(scope, question), Told.nothing()), self._waiting_told(scope)]
+
+    def _waiting_told(self, scope: Scope) -> Told:
         waiting = self._waiting() if self._waiting is not None else []
-        if self._reach is None:
-            return fresh(self.store, scope, waiting, instead=instead)
-        try:
-            return self._reach.ask(lambda: fresh(self.store, scope, waiting, instead=instead))
-        except StoreUnreachable:
-            return fresh(None, scope, waiting)
+        return waiting_told(waiting, scope) if waiting else Told.nothing()
+
+    def _instead(self, scope: Scope) -> Told:
+        """Return the newest messages of the store, which stand in for a table that cannot be read."""
+        return self._asked(lambda: newest_told(self.store, scope), Told.nothing())
 
     def _look_for_table(self, scope: Scope) -> None:
         """Note that the table of messages is gone where there is none, and a run has put messages of the scope there."""
@@ -340,6 +347,17 @@ class Recaller:
             )
             memory.given_emotion = row["emotion"]
             memory.metadata = _as_object(row["metadata"])
+
+    def _number(self, scope: Scope, memories: list[Memory]) -> None:
+        """Add the turns of messages that no run has numbered yet."""
+        fresh = [memory for memory in memories if memory.turn == UNKNOWN_TURN]
+        if not fresh:
+            return
+        sources = [(source, m.session_id, m.occurred_at) for m in fresh for source in m.source_ids]
+        none: dict[str, int] = {}
+        turns = self._asked(lambda: turns_of(self.store, scope.agent_id, sources), none)
+        for memory in fresh:
+            memory.turn = next((turns[source] for source in memory.source_ids if source in turns), 0)
 
     def asked(self, question: str, now: datetime, notes: list[str]) -> Asked | None:
         """Return the question with its vectors, None for an empty one."""
@@ -384,7 +402,7 @@ class Recaller:
         """Give the question its token vectors, if it is to have them."""
         if self.encoder is not None and self.encoder.late is not None and asked.late_dim:
             # On one thread: the other model works beside it.
-            with self._one_thread():
+            with one_thread():
                 asked.pieces = self._kept("tokens", asked.text, self.encoder.late.embed_query)
 
     def _kept(self, what: str, text: str, embed: Callable[[str], np.ndarray]) -> np.ndarray:
@@ -403,7 +421,7 @@ class Recaller:
         Args:
             meaning: Is done when the question has its vector; None: it has it.
         """
-        told = self._pool.submit(self._newest, scope)
+        fresh = self._pool.submit(self._told, scope, asked.text)
 
         def vector() -> np.ndarray | None:
             if meaning is not None:
@@ -411,15 +429,15 @@ class Recaller:
             return asked.vector
 
         image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
-        new = told.result()
+        told = fresh.result()
         if image is None:
             self._look_for_table(scope)
-            new = self._newest(scope, instead=True) if self.is_blind else new
-        if image is not None and len(image) and new.height:
-            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
-        if new.height:
-            added = fresh_image(new, self._embedded(new, asked.dim, asked.late_dim), asked.dim, asked.late_dim)
-            image = added if image is None or not len(image) else joined(image, added)
+            told = [*told, self._instead(scope)] if self.is_blind else told
+        for part in told:
+            image, new = _apart(image, part)
+            if len(new):
+                added = new.image if self.vectors is None else self.vectors.dressed(new, asked.dim, asked.late_dim)
+                image = added if image is None or not len(image) else joined(image, added)
         if image is not None and self._reach is not None and self._reach.reading.is_shut:
             image = image.hiding(self._withdrawn_before(scope))
         return image
@@ -429,44 +447,23 @@ class Recaller:
 
         None: the table of messages cannot be read, so that nobody knows.
         """
-        new = self._newest(scope)
-        requests = BITS["withdraws"] | BITS["restricted"]
-        asked = new.height > 0 and bool((new.select(traits()).to_series().to_numpy() & requests).any())
-        image = self.memories.concerned(scope, ids, asked=asked)
+        asks, told = self._asked(lambda: self.fresh.concerned(scope, ids), (False, Told.nothing()))
+        waiting = self._waiting_told(scope)
+        image = self.memories.concerned(scope, ids, asked=asks or waiting.asks)
         if image is None:
             self._look_for_table(scope)
             if self.is_blind:
                 return None
             image = Image.empty()
-        if asked:
-            new = new.filter(~pl.col("message_id").is_in(image.rows["message_id"].implode()))
-            added = fresh_image(new, {}, 0, 0)
-            image = joined(image, added) if len(image) else added
+        for part in (told, waiting) if asks or waiting.asks else ():
+            apart, new = _apart(image, part)
+            image = apart if apart is not None else Image.empty()
+            if len(new):
+                image = joined(image, new.image) if len(image) else new.image
         found = image.rows.filter(image.withdrawn)["message_id"].to_list() if len(image) else []
         if self._reach is None or not self._reach.reading.is_shut:
             return found
         return [*found, *self._withdrawn_before(scope)]
-
-    def _embedded(self, rows: pl.DataFrame, dim: int, pieces: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return the vectors of fresh messages; a few unknown ones are embedded now, the newest first."""
-        if not dim or self.encoder is None:
-            return {}
-        unknown = rows.filter(~pl.col("message_id").is_in(list(self._fresh))).head(EMBED_AT_ONCE)
-        so_far = pl.col("text").str.len_chars().clip(upper_bound=CHARACTERS_OF_ONE).cum_sum()
-        unknown = unknown.filter(so_far <= CHARACTERS_AT_ONCE)
-        if unknown.height:
-            said = unknown.select(pl.concat_str("speaker_name", "text", separator=": ")).to_series().to_list()
-            tokens = self.encoder.token_vectors(said, CHARACTERS_OF_ONE)
-            vectors = self.encoder.vectors(said, CHARACTERS_OF_ONE)
-            self._fresh.update(zip(unknown["message_id"], zip(vectors, tokens, strict=True), strict=True))
-        while len(self._fresh) > CACHED_VECTORS:
-            self._fresh.popitem(last=False)
-        none = np.zeros((0, pieces), np.int8)
-        return {
-            key: (self._fresh[key][0], self._fresh[key][1] if pieces else none)
-            for key in rows["message_id"]
-            if key in self._fresh
-        }
 
     def _derived(self, kind: str, scope: Scope, image: Image, asked: Asked) -> Derived | None:
         rows = self.memories.derived(kind, scope)
@@ -501,6 +498,22 @@ class Recaller:
         found["use"] = np.log1p(used)
         if emotion is not None:
             found["emotion"] = (image.rows["emotion"] == emotion).to_numpy().astype(np.float64)
+
+
+def _apart(image: Image | None, told: Told) -> tuple[Image | None, Told]:
+    """Return both without what stands in both: the table's message has its vectors, but the text of an edited one is the store's."""
+    if image is None or not len(image) or not len(told):
+        return image, told
+    both = told.image.rows.select("message_id", _told="text", _edited=pl.Series(told.edited)).join(
+        image.rows.select("message_id", "text"), on="message_id"
+    )
+    if both.is_empty():
+        return image, told
+    new = both.filter(pl.col("_edited") & (pl.col("_told") != pl.col("text")))["message_id"].implode()
+    old = both.filter(~pl.col("message_id").is_in(new))["message_id"].implode()
+    told = told.only((~told.image.rows["message_id"].is_in(old)).to_numpy())
+    gone = image.rows["message_id"].is_in(new).to_numpy()
+    return (taken(image, ~gone) if gone.any() else image), told
 
 
 def _messages(image: Image, ranked: Ranked, scores: np.ndarray, facts: Derived | None, k: int) -> list[Memory]:

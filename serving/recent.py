@@ -9,6 +9,7 @@ from resources.snapshot import tidy
 from resources.store import InteractionStore
 from serving.newest import waiting_of
 from serving.scope import Scope
+from serving.turns import turns_of
 
 RECENT = """
 SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.text,
@@ -34,6 +35,8 @@ def recent_messages(
 ) -> pl.DataFrame:
     """Return the newest messages of a scope (and a conversation), as they were said, oldest of them first.
 
+    Columns: those of the query, position, and given, whether the source numbered the message; ``turn`` is that of the run.
+
     Args:
         store: None where it cannot be used.
         waiting: What waits in the spool.
@@ -45,7 +48,7 @@ def recent_messages(
     if store is not None:
         found = tidy(store.frame(RECENT.format(where=where, limit=int(limit) + BESIDE), values))
         if not late.height:
-            return ordered(found).sort("position", "seq").tail(limit)
+            return _numbered(store, ordered(found).sort("position", "seq").tail(limit))
     else:
         found = pl.DataFrame()
     newest: Any = found["seq"].max() if found.height else 0
@@ -53,4 +56,17 @@ def recent_messages(
     late = late.with_row_index("seq", offset=behind).with_columns(pl.col("seq").cast(pl.Int64))
     late = late.select(*[name for name in COLUMNS if name != "seq"], "seq")
     together = pl.concat([found.select(late.columns), late], how="vertical_relaxed") if found.height else late
-    return ordered(together.unique("message_id", keep="first", maintain_order=True)).sort("position", "seq").tail(limit)
+    together = ordered(together.unique("message_id", keep="first", maintain_order=True))
+    return _numbered(store, together.sort("position", "seq").tail(limit))
+
+
+def _numbered(store: InteractionStore | None, last: pl.DataFrame) -> pl.DataFrame:
+    """Return messages with the turns that the run gives them; what is not in the store has none yet."""
+    last = last.with_columns(pl.col("turn").cast(pl.Int64), given=pl.col("turn").is_not_null())
+    asked = last.filter(~pl.col("given")).select("agent_id", "message_id", "session_id", "occurred_at")
+    turns: dict[str, int] = {}
+    for (agent,), part in asked.group_by("agent_id") if store is not None else ():
+        turns.update(turns_of(store, str(agent), part.drop("agent_id").rows()))  # type: ignore[arg-type]
+    known = pl.DataFrame(list(turns.items()), schema={"message_id": pl.String, "_turn": pl.Int64}, orient="row")
+    last = last.join(known, on="message_id", how="left", maintain_order="left")
+    return last.with_columns(turn=pl.coalesce("turn", "_turn")).drop("_turn")

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from records.errors import StoreError
@@ -188,15 +190,20 @@ def test_counting_what_is_recalled_never_raises_and_loses_nothing_of_a_lock(
     monkeypatch.setattr(threading, "excepthook", raised.append)
     monkeypatch.setattr("serving.access.FLUSH_SECONDS", -1.0)
     memory = MemoryClient(installed)
-    with memory.store.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = ON")
+    engine = memory.store.engine
+
+    def read_only(connection: Any, *_: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    sa.event.listen(engine, "checkout", read_only)
     found = memory.recall("Bilbao", agent="lumi", user="user-ana")
     for thread in threading.enumerate():
         if thread.name == "memory-access":
             thread.join()
     assert found.memories
     assert not raised
-    memory.store.engine.dispose()
+    sa.event.remove(engine, "checkout", read_only)
+    engine.dispose()
     memory.reach.try_again()
     assert memory.access.flush() == len(found.memories)
     memory.close()
