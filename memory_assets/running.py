@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import dagster as dg
 
-from memory_assets.instances import PROCESS, instance, waits_aloud
+from memory_assets.instances import FOLDER, PROCESS, folder_of, instance, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
+from memory_assets.publishing import owing
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
 from records.weeks import weeks_between
@@ -42,14 +43,14 @@ def ranges(weeks: Sequence[str], bridged: int = 3) -> list[tuple[str, str]]:
 
 
 def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> dict[str, Any]:
-    """Materialize the memory assets for the weeks and publish the analytics; return counts.
+    """Materialize the memory assets for the weeks, which may be none, and publish the analytics; return counts.
 
     Raises:
         MemoryAssetsError: a step failed; the message names it and where its log is.
     """
     defs = definitions_for(settings)
     spans = ranges(weeks)
-    with instance(settings) as dagster:
+    with instance(settings) as dagster, owing(Tools(settings)):
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (first, last) in enumerate(spans):
@@ -80,7 +81,7 @@ def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], s
         weekly.setdefault(tuple(asset for asset, weeks in stale.items() if week in weeks), []).append(week)
     spans = [(assets, span) for assets, weeks in weekly.items() for span in ranges(weeks, bridged=0)]
     whole = [asset for asset, weeks in stale.items() if WHOLE in weeks]
-    with instance(settings) as dagster:
+    with instance(settings) as dagster, owing(Tools(settings)):
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (assets, (first, last)) in enumerate(spans):
@@ -110,7 +111,7 @@ def made_here(dagster: dg.DagsterInstance, job: Any, *, tags: Mapping[str, str] 
         MemoryAssetsError: a step failed; the message names it.
     """
     run_id = str(uuid4())
-    tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process()}
+    tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process(), FOLDER: folder_of(dagster)}
     with quiet_logs(dagster), waits_aloud(dagster, run_id):
         finish(job.execute_in_process(instance=dagster, run_id=run_id, tags=tags, raise_on_error=False, **how))
 

@@ -219,6 +219,8 @@ def _read(path: Path) -> Iterator[pl.Series]:
 def _lance(lance: Any) -> Iterator[pl.Series]:
     import pyarrow as pa
 
+    if lance is None:
+        return  # killed while it was made: there are files, whose bytes are searched, and no table
     packed = ("vector", "tokens", "terms")
     named = [field.name for field in lance.schema if field.name not in packed and not pa.types.is_integer(field.type)]
     for batch in lance.search().select(named).limit(None).to_batches():
