@@ -120,7 +120,7 @@ def _relations(engine: sa.Engine) -> Iterator[tuple[str, bytes]]:
         for oid, name, kind, of in connection.execute(query).all():
             data = connection.execute(
                 sa.text(
-                    "SELECT pg_read_binary_file(pg_relation_filepath(CAST(:oid AS oid)::regclass), 0, 1073741823, true)"
+                    "SELECT pg_read_binary_file(pg_relation_filepath(CAST(:oid AS oid)::regclass), 0, 536870912, true)"
                 ),
                 {"oid": oid},
             ).scalar()

@@ -157,7 +157,10 @@ def test_a_run_that_goes_on_in_a_folder_is_over_in_a_copy_of_it(
         assert dagster.event_log_storage.claim_concurrency_slot("lancedb", run.run_id, "a_step").is_claimed
     shutil.copytree(tmp_path / "first", tmp_path / "copy")
     (tmp_path / "first").rename(tmp_path / "moved")
-    for name, status, held in (("copy", DagsterRunStatus.FAILURE, set()), ("moved", DagsterRunStatus.STARTED, {run.run_id})):
+    for name, status, held in (
+        ("copy", DagsterRunStatus.FAILURE, set()),
+        ("moved", DagsterRunStatus.STARTED, {run.run_id}),
+    ):
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / name))
         with instance(settings) as dagster:
             assert dagster.get_run_by_id(run.run_id).status == status, name
