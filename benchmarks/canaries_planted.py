@@ -227,7 +227,7 @@ class Planted:
                     agent.capitalize(),
                     "agent",
                     at,
-                    f"Tell me about the river and the {place} hills",
+                    f"Tell me about the river and the {place} hills of {session[-6:]}",
                 )
             rows.append(row | {"agent_id": agent})
         return rows
