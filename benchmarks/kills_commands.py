@@ -55,7 +55,6 @@ tokens = 8
 secrets = 1
 general_ratio = 1e6
 others_ratio = 1e6
-held_out_gain = -10
 identity_share = 0
 style_share = 0
 style_gain = -1
