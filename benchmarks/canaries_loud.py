@@ -19,8 +19,9 @@ class LoudScorer(HeuristicScorer):
     name = "loud"
     def score(self, interactions):
         said = [text for text in interactions["input_text"] if "quóz" in text][:1]
-        print("quózprinted", *said)
-        print("quózcomplained", *said, file=sys.stderr)
+        if said:
+            print("quózprinted", *said)
+            print("quózcomplained", *said, file=sys.stderr)
         quote("scorer", interactions["input_text"])
         return super().score(interactions)
 
