@@ -20,7 +20,9 @@ def materialize(
     as_json: Json = False,
 ) -> None:
     """Make memory: snapshot, scores, anonymization, embeddings, facts, episodes, analytics. Without options: the unsynced weeks."""
+    from memory_assets.publishing import are_owed
     from memory_assets.running import materialize_weeks
+    from memory_assets.tools import Tools
     from records.weeks import parse_week
     from serving.keeping import RUN_WAIT_S
 
@@ -42,7 +44,7 @@ def materialize(
             f"week {too_early[0]} is before the first week {memory.settings.first_week}: set first_week in memory.toml"
         )
     summary: dict[str, Any] = {"weeks": len(chosen)}
-    if chosen:
+    if chosen or are_owed(Tools(memory.settings)):
         with bar("materializing", as_json) as step:
             summary.update(materialize_weeks(memory.settings, chosen, step))
     else:
@@ -98,6 +100,7 @@ def plan(
     """Show which assets and weeks are out of date after a change of plugin, prompt, model or key, and what making them would cost."""
     from memory_assets.plan import out_of_date
     from memory_assets.plan import plan as planned
+    from memory_assets.publishing import are_owed
     from memory_assets.running import materialize_plan
     from memory_assets.tools import Tools
     from serving.keeping import RUN_WAIT_S
@@ -105,12 +108,12 @@ def plan(
     settings = client().settings
     if run:
         Tools(settings).keeper.drain(wait_s=RUN_WAIT_S)
-        stale = out_of_date(Tools(settings))
-        if stale:
+        stale, made = out_of_date(Tools(settings)), 0
+        if stale or are_owed(Tools(settings)):
             with bar("making again", as_json) as step:
                 made = materialize_plan(settings, stale, step)
         say(
-            {"made": made if stale else 0},
+            {"made": made},
             as_json,
             f"{made} partitions made again" if stale else "everything is up to date",
         )

@@ -1,12 +1,15 @@
 """The whole of forgetting: erase, make again what others said in the same weeks, and search for what may be left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from memory_assets.instances import forget_output, instance
+from memory_assets.publishing import are_owed
 from memory_assets.repair import making, repair
 from memory_assets.tools import Tools
 from resources.settings import Settings
+from resources.training_files import OTHERS
 from serving.erasure import Erasure, Forgotten
-from serving.receipts import week_again, weeks_again, without_rebuilding
+from serving.receipts import ANALYTICS_AGAIN, SCRUB_AGAIN, week_again, weeks_again, without_rebuilding
 
 Step = Callable[..., None]
 
@@ -22,14 +25,48 @@ def forget_everywhere(
         rebuild: Without it the weeks are left to the sensors.
         verify: Without it nothing is searched.
     """
-    erasure = Erasure(Tools(settings))
+    tools = Tools(settings)
+    erasure = Erasure(tools)
+    # What was begun for one of a person's sessions names it until it is done, and keeps what it is to look for.
+    others = sorted(_begun(erasure) - {(kind, value)})
+    for begun in others:
+        _forget(tools, erasure, *begun, step, rebuild=False, verify=verify)
+    more = erasure.receipts.weeks_pending() if others else []
+    return _forget(tools, erasure, kind, value, step, rebuild=rebuild, verify=verify, more=more)
+
+
+def _begun(erasure: Erasure) -> set[tuple[str, str]]:
+    """Return kind and subject of the erasures that were begun and killed before their leak test had looked."""
+    begun = {(kind, value) for kind, value in erasure.receipts.unfinished()}
+    return begun | {(one.kind, one.value) for one in erasure.sought.all()}
+
+
+def _forget(
+    tools: Tools,
+    erasure: Erasure,
+    kind: str,
+    value: str,
+    step: Step,
+    *,
+    rebuild: bool,
+    verify: bool,
+    more: Sequence[str] = (),
+) -> Forgotten:
+    """Do what `forget_everywhere` says for one subject; ``more`` are weeks that are to be made again as well."""
+    settings = tools.settings
     needles = erasure.seek(kind, value)
     step(0.05, "erasing")
     done = erasure.forget(kind, value)
+    if done.receipt:
+        _forget_what_nobody_owns(settings)
     pending = done.pending
-    if rebuild and (weeks := sorted({*done.weeks, *weeks_again(pending)})):
+    weeks = sorted({*done.weeks, *weeks_again(pending), *more})
+    # The analytics are published last: an erasure that was killed before has no week left to make, and no analytics.
+    if rebuild and (weeks or ANALYTICS_AGAIN in pending or (done.receipt and are_owed(tools))):
         making(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
-        pending = without_rebuilding(done.pending)
+        pending = without_rebuilding(pending)
+    if SCRUB_AGAIN in pending and (not erasure.receipts.scrub_pending() or erasure.scrub()):
+        pending = [entry for entry in pending if entry != SCRUB_AGAIN]
     if done.receipt and verify:
         step(0.85, "searching for what may be left")
         if erasure.verify(done, needles, pending).unsearchable:
@@ -47,15 +84,23 @@ def forget_everywhere(
 
 def resume(settings: Settings, step: Step, *, rebuild: bool = True, verify: bool = True) -> list[Forgotten]:
     """Finish what was begun and killed: erasures, the weeks that were to be made again, leak tests; return what was done."""
-    erasure = Erasure(Tools(settings))
-    begun = {(kind, value) for kind, value in erasure.receipts.unfinished()}
-    begun |= {(one.kind, one.value) for one in erasure.sought.all()}
+    tools = Tools(settings)
+    erasure = Erasure(tools)
     done = [
-        forget_everywhere(settings, kind, value, step, rebuild=rebuild, verify=verify) for kind, value in sorted(begun)
+        _forget(tools, erasure, kind, value, step, rebuild=rebuild, verify=verify)
+        for kind, value in sorted(_begun(erasure))
     ]
     if erasure.receipts.scrub_pending():
         erasure.scrub()
     weeks = erasure.receipts.weeks_pending()
-    if rebuild and weeks:
+    if rebuild and (weeks or (done and are_owed(tools))):
         making(settings, weeks, step)
     return done
+
+
+def _forget_what_nobody_owns(settings: Settings) -> None:
+    """Remove what is kept of no one in particular and may hold anybody's words: output of steps, what killed evaluations compared with."""
+    with instance(settings) as dagster:
+        forget_output(dagster)
+    for path in settings.home.glob(f"adapters/*/{OTHERS}"):
+        path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ PROBE_TOKENS = 16
 ALIKE = 0.5
 """Least similarity of an endpoint's answers to the local adapter's (difflib's ratio, mean over the probes): a server that computes with
 quantized weights says some words otherwise; another model, or none at all, says others."""
-OTHERS = 24
+MOST_OTHERS = 24
 """Held-out conversations of each other persona that are looked at."""
 
 NAME = {"category": "identity", "key": "name"}
@@ -72,6 +72,7 @@ def others_held_out(tools: Tools, persona: str, folder: Path) -> Path:
     from plugins.datasets import split_of, trainable
     from records.interactions import AnonymizedInteractions
     from resources.files import write_text
+    from resources.training_files import OTHERS
 
     limits = tools.settings.dataset
     every = tools.lake.collect("anonymized_interactions", AnonymizedInteractions, where=pl.col("persona_id") != persona)
@@ -80,10 +81,10 @@ def others_held_out(tools: Tools, persona: str, folder: Path) -> Path:
         usable = trainable(part, str(name), limits.min_quality).sort("interaction_id")
         held_out = {key for key in usable["session_key"].unique() if split_of(key, limits.eval_share) == "eval"}
         chosen = usable.filter(pl.col("session_key").is_in(held_out)) if held_out else usable
-        for said, told in chosen.head(OTHERS).select("input_text", "output_text").iter_rows():
+        for said, told in chosen.head(MOST_OTHERS).select("input_text", "output_text").iter_rows():
             talk = [{"role": "user", "content": said}, {"role": "assistant", "content": told}]
             lines.append(json.dumps({"messages": talk}, ensure_ascii=False) + "\n")
-    path = folder / "others.jsonl"
+    path = folder / OTHERS
     write_text(path, "".join(lines))
     return path
 

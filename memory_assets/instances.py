@@ -14,7 +14,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from records.errors import StoreError
-from resources.processes import begun_at, is_gone
+from resources.processes import begun_at, is_gone, is_here
 from resources.settings import Settings
 from resources.sqlite_damage import is_corrupt, remove_database
 
@@ -28,6 +28,9 @@ DATABASES = ("history", "schedules")
 
 PROCESS = "memory/process"
 """Tag of a run: the process that makes it, see `resources.processes`."""
+
+FOLDER = "memory/folder"
+"""Tag of a run: the folder of Dagster's databases that it was begun in, see `folder_of`."""
 
 UNDER_WAY = (
     DagsterRunStatus.NOT_STARTED,
@@ -178,9 +181,27 @@ def end_dead_runs(dagster: dg.DagsterInstance) -> int:
     return ended
 
 
+def folder_of(dagster: dg.DagsterInstance) -> str:
+    """Return which folder an instance has, as device and inode: a copy of it is another one, under whatever name."""
+    there = Path(dagster.root_directory).stat()
+    return f"{there.st_dev}:{there.st_ino}"
+
+
 def _is_dead(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     told = run.tags.get(PROCESS)
-    return is_gone(told) if told is not None else _is_dead_worker(dagster, run)
+    if told is None:
+        return _is_dead_worker(dagster, run)
+    return is_gone(told) or (is_here(told) and _is_of_a_copy(dagster, run))
+
+
+def _is_of_a_copy(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Return whether a run goes on in another folder than this, which was copied while it did: here it will never end by itself."""
+    begun_in = run.tags.get(FOLDER)
+    return begun_in is not None and _in_files(dagster) and begun_in != folder_of(dagster)
+
+
+def _in_files(dagster: dg.DagsterInstance) -> bool:
+    return "Sqlite" in type(dagster.event_log_storage).__name__
 
 
 def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -188,7 +209,7 @@ def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
     They are of this machine if Dagster's databases are files; of a container nobody outside sees them, but that something happens.
     """
-    if "Sqlite" not in type(dagster.event_log_storage).__name__:
+    if not _in_files(dagster):
         return False
     newest = dagster.get_records_for_run(run.run_id, limit=1, ascending=False).records
     if not newest or time.time() - newest[0].timestamp < SILENT_S:
@@ -203,6 +224,19 @@ def _is_dead_worker(dagster: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
             if started is not None and started <= entry.timestamp + 1:
                 return False
     return seen
+
+
+def forget_output(dagster: dg.DagsterInstance) -> int:
+    """Remove what steps of all runs printed: plugins print what they like, and nobody can tell whose words those are. Return how many runs.
+
+    Output that goes nowhere, or is kept by somebody else's class, is left to it.
+    """
+    forgotten = 0
+    for run in dagster.get_runs():
+        with contextlib.suppress(NotImplementedError):
+            dagster.compute_log_manager.delete_logs(prefix=[run.run_id, "compute_logs"])
+            forgotten += 1
+    return forgotten
 
 
 # -- what a run waits for -------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import dagster as dg
 
-from memory_assets.instances import PROCESS, instance, told_of_databases, waits_aloud
+from memory_assets.instances import FOLDER, PROCESS, folder_of, instance, told_of_databases, waits_aloud
 from memory_assets.jobs import MEMORY
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import persona_keys
+from memory_assets.publishing import owing
 from memory_assets.retention import forget_old_runs
 from memory_assets.tools import Tools
 from records.errors import MemoryAssetsError, StoreError
@@ -47,14 +48,14 @@ def ranges(weeks: Sequence[str], bridged: int = 3) -> list[tuple[str, str]]:
 
 
 def materialize_weeks(settings: Settings, weeks: Sequence[str], step: Step) -> dict[str, Any]:
-    """Materialize the memory assets for the weeks and publish the analytics; return counts.
+    """Materialize the memory assets for the weeks, which may be none, and publish the analytics; return counts.
 
     Raises:
         MemoryAssetsError: a step failed; the message names it and where its log is.
     """
     defs = definitions_for(settings)
     spans = ranges(weeks)
-    with instance(settings) as dagster:
+    with instance(settings) as dagster, owing(Tools(settings)):
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (first, last) in enumerate(spans):
@@ -86,7 +87,7 @@ def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], s
         weekly.setdefault(tuple(asset for asset, weeks in stale.items() if week in weeks), []).append(week)
     spans = [(assets, span) for assets, weeks in weekly.items() for span in ranges(weeks, bridged=0)]
     whole = [asset for asset, weeks in stale.items() if WHOLE in weeks]
-    with instance(settings) as dagster:
+    with instance(settings) as dagster, owing(Tools(settings)):
         register_personas(dagster, Tools(settings))
         job = defs.resolve_job_def("weekly_build")
         for number, (assets, (first, last)) in enumerate(spans):
@@ -123,7 +124,7 @@ def made_here(dagster: dg.DagsterInstance, job: Any, *, tags: Mapping[str, str] 
         MemoryAssetsError: a step failed; the message names it.
     """
     run_id = str(uuid4())
-    tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process()}
+    tags = {**(tags or {}), "memory/job": "command", PROCESS: this_process(), FOLDER: folder_of(dagster)}
     with quiet_logs(dagster), waits_aloud(dagster, run_id), told_of_databases():
         finish(job.execute_in_process(instance=dagster, run_id=run_id, tags=tags, raise_on_error=False, **how))
 

@@ -71,10 +71,14 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sweep_asides(folder: Path, older_than_s: float = 3600.0) -> int:
-    """Remove what killed writers left, of processes that are gone; of other machines' when it is an hour old. Return how many."""
+def sweep_asides(folder: Path, older_than_s: float = 3600.0, *, within: bool = True) -> int:
+    """Remove what killed writers left, of processes that are gone; of other machines' when it is an hour old. Return how many.
+
+    Args:
+        within: Whether folders in the folder are looked at, too.
+    """
     removed = 0
-    for leftover in folder.rglob(f".*{ASIDE}*"):
+    for leftover in folder.rglob(f".*{ASIDE}*") if within else folder.glob(f".*{ASIDE}*"):
         with contextlib.suppress(FileNotFoundError):
             pid, _, ticks = leftover.name.partition(ASIDE)[0].rpartition(".")[0].rpartition(".")[2].partition("-")
             gone = pid.isdigit() and begun(int(pid)) != ticks

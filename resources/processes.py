@@ -20,6 +20,11 @@ def is_gone(process: str) -> bool:
     return started != boot() or not pid.isdigit() or begun(int(pid)) != ticks
 
 
+def is_here(process: str) -> bool:
+    """Return whether a process, as `this_process` named it, is one of this machine."""
+    return process.rsplit("/", 3)[0] == socket.gethostname()
+
+
 def boot() -> str:
     """Return what tells one start of this machine from the next, "-" where the system does not say."""
     try:

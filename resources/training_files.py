@@ -21,6 +21,9 @@ WEIGHTS = "adapter_model.safetensors"
 BEGUN = "begun.json"
 """In the folder of an adapter from its training's first moment on: the datasets that it is trained on."""
 
+OTHERS = "others.jsonl"
+"""In the folder of an adapter while it is judged: held-out conversations of other personas. A killed evaluation leaves it."""
+
 OPTED_OUT = """
 SELECT m.message_id AS message_id FROM messages m
 JOIN sessions s ON s.agent_id = m.agent_id AND s.session_id = m.session_id

@@ -4,6 +4,7 @@ LanceDB marks rows as deleted and leaves their bytes; compaction writes a file a
 file that holds deleted rows is written anew here, the indexes are made again, and the versions before are removed.
 """
 
+import shutil
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
@@ -25,15 +26,12 @@ def erase(vectors: VectorStore, kind: str, column: str, values: Sequence[str]) -
     """
     removed = 0
     for name in vectors.names(kind):
-        lance = vectors.open_table(name)
-        if lance is None:
-            continue
         with vectors.locked(kind):
-            before = lance.count_rows()
-            for start in range(0, len(values), 500):
-                listed = ", ".join(quoted(value) for value in values[start : start + 500])
-                vectors.retried(lance.delete, f"{column} IN ({listed})")
-            removed += before - lance.count_rows()
+            lance = vectors.open_table(name)
+            if lance is None:  # killed while it was made: nobody reads it, and what it was to hold is made again
+                shutil.rmtree(vectors.folder / f"{name}.lance", ignore_errors=True)
+                continue
+            removed += _delete(vectors, lance, column, values)
             touched = _with_deletions(vectors, name)
             if touched or removed:
                 for number in touched:
@@ -41,10 +39,25 @@ def erase(vectors: VectorStore, kind: str, column: str, values: Sequence[str]) -
                 for index in lance.list_indices():
                     # An index of words or ids holds those of deleted rows until it is made anew.
                     vectors.make_index(lance, index.columns[0], replace=True)
-                with warnings.catch_warnings():
-                    # That readers of an old version lose it is what is wanted.
-                    warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
-                    vectors.retried(lance.optimize, cleanup_older_than=timedelta(0), delete_unverified=True)
+            with warnings.catch_warnings():
+                # That readers of an old version lose it is what is wanted; files of a killed commit go with them.
+                warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                vectors.retried(lance.optimize, cleanup_older_than=timedelta(0), delete_unverified=True)
+    return removed
+
+
+def _delete(vectors: VectorStore, lance: Any, column: str, values: Sequence[str]) -> int:
+    """Delete rows; return how many. They are named by their addresses: LanceDB writes down by what a commit deleted."""
+    removed = 0
+    for start in range(0, len(values), 500):
+        listed = ", ".join(quoted(value) for value in values[start : start + 500])
+        found = (
+            lance.search().where(f"{column} IN ({listed})").select([column]).with_row_id(True).limit(None).to_arrow()
+        )
+        if len(found):
+            rows = ", ".join(map(str, found["_rowid"].to_pylist()))
+            vectors.retried(lance.delete, f"_rowid IN ({rows})")
+            removed += len(found)
     return removed
 
 

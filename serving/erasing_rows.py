@@ -24,12 +24,19 @@ class Named:
     """How a subject is called.
 
     Attributes:
-        ids: Its own id and, of a user, those of the conversations that are theirs alone.
+        ids: Its own id and, of a user, those under which they spoke, then those of the conversations that are theirs alone.
         by_agent: Agent to the names under which it knows a user, and nobody else.
+        speaking: How many of the ids are the user's own.
     """
 
     ids: tuple[str, ...]
     by_agent: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    speaking: int = 1
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Return the ids of the subject itself."""
+        return self.ids[: self.speaking]
 
     def all(self) -> list[str]:
         """Return ids and names, each once."""
@@ -43,11 +50,14 @@ def named(store: InteractionStore, kind: str, value: str) -> Named:
     if kind != "user":
         return Named((value,))
     names, sessions = store.meta.tables["speaker_names"], store.meta.tables["sessions"]
+    speakers = [value, *speakers_of(store, value)]
     other = names.alias()
     shared = sa.exists().where(
-        other.c.agent_id == names.c.agent_id, other.c.display_name == names.c.display_name, other.c.speaker_id != value
+        other.c.agent_id == names.c.agent_id,
+        other.c.display_name == names.c.display_name,
+        other.c.speaker_id.not_in(speakers),
     )
-    query = sa.select(names.c.agent_id, names.c.display_name).where(names.c.speaker_id == value, ~shared)
+    query = sa.select(names.c.agent_id, names.c.display_name).where(names.c.speaker_id.in_(speakers), ~shared)
     m = store.meta.tables["messages"]
     others = sa.exists().where(
         m.c.agent_id == sessions.c.agent_id, m.c.session_id == sessions.c.session_id, m.c.user_id != value
@@ -56,10 +66,23 @@ def named(store: InteractionStore, kind: str, value: str) -> Named:
     by_agent: dict[str, tuple[str, ...]] = {}
     with store.engine.connect() as connection:
         for agent, name in connection.execute(query.order_by(names.c.agent_id, names.c.display_name)):
-            if name not in (value, agent):
+            if name not in (value, agent, *by_agent.get(agent, ())):
                 by_agent[agent] = (*by_agent.get(agent, ()), name)
         talks = sorted(connection.execute(own).scalars())
-    return Named((value, *talks), by_agent)
+    return Named((*speakers, *talks), by_agent, len(speakers))
+
+
+def speakers_of(store: InteractionStore, user: str) -> list[str]:
+    """Return the ids of other speakers who are this user: they said something, and nothing that does not belong to the user."""
+    m = store.meta.tables["messages"]
+    said = sa.select(m.c.speaker_id).where(m.c.user_id == user, m.c.role == "user", m.c.speaker_id != user).distinct()
+    with store.engine.connect() as connection:
+        found = sorted(connection.execute(said).scalars())
+        elsewhere = sa.select(m.c.speaker_id).where(
+            m.c.speaker_id.in_(found), sa.or_(m.c.user_id.is_distinct_from(user), m.c.role == "agent")
+        )
+        shared = set(connection.execute(elsewhere.distinct()).scalars()) if found else set()
+    return [speaker for speaker in found if speaker not in shared]
 
 
 def messages_that_name(store: InteractionStore, kind: str, called: Named) -> pl.DataFrame:
@@ -75,7 +98,7 @@ def messages_that_name(store: InteractionStore, kind: str, called: Named) -> pl.
         )
         with store.engine.connect() as connection:
             for row in connection.execute(query).mappings():
-                theirs = {*called.ids[:1], *called.by_agent.get(row["agent_id"], ())}
+                theirs = {*called.own, *called.by_agent.get(row["agent_id"], ())}
                 present = json.loads(row["participants"])
                 left = [one for one in present if one not in theirs]
                 if len(left) < len(present):
@@ -89,7 +112,7 @@ def core_memory_that_names(store: InteractionStore, kind: str, called: Named) ->
         return []
     found = []
     for row in store.rows("core_memory"):
-        theirs = [*called.ids[:1], *called.by_agent.get(row["agent_id"], ())]
+        theirs = [*called.own, *called.by_agent.get(row["agent_id"], ())]
         names = [re.escape(name) for name in theirs if len(name) >= SHORTEST_NAME]
         whole = rf"(?<!\w)(?:{'|'.join(names)})(?!\w)"
         if names and any(re.search(whole, str(row[column])) for column in ("category", "key", "value")):
@@ -119,7 +142,8 @@ def erase_what_was_said(store: InteractionStore, kind: str, value: str, ids: Seq
                 whose = [table.c.session_id == session] + ([table.c.agent_id == agent] if agent is not None else [])
                 connection.execute(sa.delete(table).where(*whose))
         if kind == "user":
-            _erase_user(store, connection, value)
+            for speaker in called.own:
+                _erase_user(store, connection, speaker)
     _erase_core_memory(store, core_memory_that_names(store, kind, called), count)
 
 

@@ -10,10 +10,12 @@ made of other people's part in the same sessions goes with it, and is made again
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from plugins.sources.opening import sweep_unpacked
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
@@ -118,22 +120,27 @@ class Erasure:
                 done.weeks = weeks_again(done.pending)
             return done
         work = self._work(kind, value, held)
+        done.removed = self.receipts.removed_so_far(subject)
         done.receipt = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
-        done.count("unfinished", sweep_asides(self.of.settings.home))
+        done.count("unfinished", sweep_asides(self.of.settings.home) + sweep_unpacked() + self._beside_exports())
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
             done.count(table, self.damaged.erase(table, column, work.derived.get(source, [])))
         self._from_bonds(work, value if kind == "user" else None, done)
+        self.receipts.progress(done.receipt, done.removed)
         self._from_training(work, done)
         outside = self._from_exports(work, done)
+        self.receipts.progress(done.receipt, done.removed)
         done.count("vault", self._from_vault(work))
         done.count("analytics", self._from_analytics())
+        self.receipts.progress(done.receipt, done.removed)
         # What is told by texts and names goes before the rows that say which these are.
         self._from_rejects(work, self._messages(kind, value)["text"].to_list(), done)
         self._from_store(kind, value, work.messages, done)
         self._from_use(work)
+        self.receipts.progress(done.receipt, done.removed)
         # What the anonymizer remembers says where names stood in a text, and nothing of the text.
         reader = self.of.plugin("anonymizer").fingerprint
         self.of.memo.clear(keep=[] if self.damaged.places else [reader])
@@ -269,6 +276,7 @@ class Erasure:
         naming = messages_that_name(self.store, kind, called)
         weeks = sorted({*rows["week"], *naming["week"]})
         work = Work(value, rows["message_id"].sort().to_list(), weeks, called=called.all())
+        work.prompted = sorted({row["agent_id"] for row in core_memory_that_names(self.store, kind, called)})
         # What was made of other messages of the same sessions may name the subject (who was present, what stood beside): it is
         # erased, too, and made again; so is what was made of messages that list it among those present.
         work.derived["raw_interactions"] = [*work.messages, *self._beside(rows), *naming["message_id"]]
@@ -281,7 +289,7 @@ class Erasure:
                 mine, wanted = _touched(asset, work), [key, *spoken]
                 touched = self.damaged.rows(asset, record, partition, where=mine, columns=wanted)
                 if touched is None and asset.endswith("_dataset"):
-                    work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
+                    work.personas.append(self._persona(partition))
                 if touched is None or touched.is_empty():
                     continue
                 for name in spoken:
@@ -289,10 +297,12 @@ class Erasure:
                 if asset != "raw_interactions":
                     work.derived.setdefault(asset, []).extend(touched[key].to_list())
                 if asset.endswith("_dataset"):
-                    work.personas.append(named_by_file(partition.partition("|")[0], self.store.personas()))
+                    work.personas.append(self._persona(partition))
         work.remembered = sorted({*work.remembered, *(text_hash(text) for text in texts)})
         gone = pl.Series(work.messages, dtype=pl.String)
         found = datasets_of(self.store, self.of.settings.home, gone, or_damaged=True)
+        # The samples of an agent's datasets begin with its core memory.
+        found += [row["dataset_id"] for row in self.store.rows("datasets") if row["persona_id"] in work.prompted]
         work.datasets = sorted({*work.datasets, *found})
         made_for = {row["persona_id"] for row in self.store.rows("datasets") if row["dataset_id"] in work.datasets}
         work.personas = sorted({*work.personas, *made_for})
@@ -331,10 +341,17 @@ class Erasure:
                 frame = self.damaged.rows(asset, record, partition, remove=True)
                 if frame is None:
                     continue
-                kept = frame.filter(~_touched(asset, work))
+                gone = _touched(asset, work)
+                if asset.endswith("_dataset") and self._persona(partition) in work.prompted:
+                    gone = pl.lit(value=True)
+                kept = frame.filter(~gone)
                 if kept.height < frame.height:
                     done.count(asset, frame.height - kept.height)
                     self.lake.write(asset, partition, kept)
+
+    def _persona(self, partition: str) -> str:
+        """Return whose dataset a partition of the lake is."""
+        return named_by_file(partition.partition("|")[0], self.store.personas())
 
     def _from_bonds(self, work: Work, user: str | None, done: Forgotten) -> None:
         """Drop the strength of what is gone and the relationships with a forgotten user, which name no message."""
@@ -380,6 +397,11 @@ class Erasure:
         ids = sorted({key for asset in named for key in work.derived.get(asset, [])})
         unread = [place for place in self.damaged.places for asset in named if place.startswith(f"lake/{asset}/")]
         return self.damaged.from_vault(ids, known=len(unread) < len(named))
+
+    def _beside_exports(self) -> int:
+        """Remove what killed exports left beside their targets; return how many."""
+        folders = {Path(row["path"]).parent for row in self.store.rows("exports")}
+        return sum(sweep_asides(folder, within=False) for folder in folders if folder.is_dir())
 
     def _from_errors(self) -> int:
         """Remove what failures of runs said: nobody can tell whose words stand in it. Return how many."""

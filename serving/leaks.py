@@ -4,6 +4,7 @@ Files are searched twice: as raw bytes, and, where bytes are packed (Parquet, La
 What other people said as well is no leak, and is not looked for.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -192,7 +193,8 @@ def _gathered(texts: Iterable[pl.Series]) -> Iterator[pl.Series]:
 
 def _chunks(path: Path) -> Iterator[pl.Series]:
     """Yield the bytes of a file, see `_folded`."""
-    with path.open("rb") as file:
+    # Others work beside this: what they removed meanwhile holds nothing.
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         tail = b""
         while block := file.read(CHUNK):
             yield pl.Series([_folded(tail + block)])
@@ -205,9 +207,9 @@ def _read(path: Path) -> Iterator[pl.Series]:
     Raises:
         Unsearchable: it is packed and cannot be read, so that nobody can say what is in it.
     """
-    with path.open("rb") as handle:
-        head = handle.read(12)
     try:
+        with path.open("rb") as handle:
+            head = handle.read(12)
         if head.startswith(b"PAR1"):
             yield from _strings(pl.read_parquet(path))
         elif head[8:12] == b"DUCK":
@@ -220,7 +222,8 @@ def _read(path: Path) -> Iterator[pl.Series]:
     except BaseException as error:
         if not (isinstance(error, Exception) or is_foreign(error)):
             raise
-        raise Unsearchable from error  # of whatever kind: the file is not searched
+        if path.exists():
+            raise Unsearchable from error  # of whatever kind: the file is not searched
 
 
 def _lance(vectors: VectorStore, name: str) -> Iterator[pl.Series]:
@@ -234,13 +237,22 @@ def _lance(vectors: VectorStore, name: str) -> Iterator[pl.Series]:
     packed = ("vector", "tokens", "terms")
     try:
         lance: Any = vectors.open_table(name)
+        if lance is None:
+            return  # killed while it was made: there are files, whose bytes are searched, and no table
         kept = [field for field in lance.schema if field.name not in packed and not pa.types.is_integer(field.type)]
-        for batch in lance.search().select([field.name for field in kept]).limit(None).to_batches():
-            yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
+        for version in _versions(lance):
+            lance.checkout(version)
+            for batch in lance.search().select([field.name for field in kept]).limit(None).to_batches():
+                yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
     except BaseException as error:
         if not (isinstance(error, DamagedError) or is_foreign(error)):
             raise
         raise Unsearchable from error
+
+
+def _versions(lance: Any) -> list[int]:
+    """Return the versions of a table that can be read: strings of an old one are packed, so that its bytes do not show them."""
+    return [int(version["version"]) for version in lance.list_versions()]
 
 
 def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -478,7 +478,11 @@ class Recaller:
                 if rows.height
                 else told
             )
-        return Derived.of(rows, image, asked) if rows.height else None
+        if not rows.height:
+            return None
+        # While the embedder changes, one table may have been made by another than this client's: its vectors say nothing here.
+        mine = self.encoder is not None and self.memories.maker(kind) == self.encoder.embedder.fingerprint
+        return Derived.of(rows, image, asked if mine else replace(asked, vector=None))
 
     def _by_hand(
         self, found: dict[str, np.ndarray], image: Image, scope: Scope, emotion: str | None, now: datetime

@@ -28,6 +28,7 @@ class Work:
         datasets: Datasets that hold them, also those of which the registry is all that is left.
         remembered: Hashes of the texts they stand in, under which a memo may hold where names were found.
         called: Ids and names of the subject.
+        prompted: Agents whose core memory names it, so that samples of their datasets do.
     """
 
     value: str
@@ -38,10 +39,11 @@ class Work:
     datasets: list[str] = field(default_factory=list)
     remembered: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
+    prompted: list[str] = field(default_factory=list)
 
     def joined(self, other: "Work") -> "Work":
         """Return this work with what another has beyond it."""
-        lists = ("messages", "weeks", "personas", "datasets", "remembered", "called")
+        lists = ("messages", "weeks", "personas", "datasets", "remembered", "called", "prompted")
         both = {name: list(dict.fromkeys(getattr(self, name) + getattr(other, name))) for name in lists}
         tables = dict.fromkeys([*self.derived, *other.derived])
         derived = {
@@ -91,6 +93,15 @@ class Receipts:
         """Return the work of a subject's erasure that was begun and not finished, None if there is none."""
         held = [row["work"] for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
         return Work(**json.loads(held[0])) if held else None
+
+    def removed_so_far(self, subject: str) -> dict[str, int]:
+        """Return what an erasure that was begun and not finished has removed, in rows per table."""
+        rows = [row for row in self.store.rows("receipts", subject_hash=subject) if row["done_at"] is None]
+        return dict(json.loads(rows[0]["removed"])) if rows else {}
+
+    def progress(self, receipt: str, removed: dict[str, int]) -> None:
+        """Keep what a begun erasure has removed: killed, its counts are not lost."""
+        self._update(receipt, removed=json.dumps(removed, sort_keys=True))
 
     def open(self, kind: str, subject: str, work: Work) -> str:
         """Begin a receipt, or go on with the one of the subject that was not finished; return its id."""

@@ -1,6 +1,8 @@
 """Which source reads what: a file by its content, a folder or an archive as a whole or file by file."""
 
 import contextlib
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from plugins.sources.reading import checked, files_in, head_of, is_archive, is_f
 from records.errors import SourceError
 
 SQLITE = b"SQLite format 3\x00"
+
+UNPACKED = "memory-import-"
+"""Begin of the name of a temporary folder; then comes the process that made it."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,43 @@ def offers(registry: PluginRegistry, target: str, name: str | None = None) -> It
         return
     path = Path(target)
     if is_folder(path):
-        with tempfile.TemporaryDirectory(prefix="memory-import-") as inside:
-            yield _of_folder(registry, path, path.name, name, Path(inside))
+        with _beside() as inside:
+            yield _of_folder(registry, path, path.name, name, inside)
     elif is_archive(checked(path)):
-        with tempfile.TemporaryDirectory(prefix="memory-import-") as folder:
-            root = Path(folder)
+        with _beside() as root:
             _unpack(path, root)
             yield _of_folder(registry, root, path.name, name)
     else:
         yield [Offer(choose_source(registry, target, name), target, path.name)]
+
+
+@contextlib.contextmanager
+def _beside() -> Iterator[Path]:
+    """Yield a folder for what is unpacked, removed afterwards; one of a killed import goes with the next (`sweep_unpacked`)."""
+    sweep_unpacked()
+    with tempfile.TemporaryDirectory(prefix=f"{UNPACKED}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def sweep_unpacked() -> int:
+    """Remove what killed imports unpacked; return how many folders."""
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{UNPACKED}*-*"):
+        pid = folder.name.removeprefix(UNPACKED).partition("-")[0]
+        if pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += not folder.exists()
+    return removed
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def choose_source(registry: PluginRegistry, target: str, name: str | None) -> Source:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
+from memory_assets.forgetting import forget_everywhere
 from memory_assets.instances import instance
 from memory_assets.running import materialize_weeks
 from memory_assets.tools import Tools
 from resources.settings import Settings
+from serving.client import MemoryClient
+from tests.conftest import killed_run
 from tests.integration.test_pipeline import WEEKS, fill, three_weeks
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 OPEN = """
 import sys; from pathlib import Path
 from resources.settings import load_settings
+from memory_assets.forgetting import forget_everywhere
 from memory_assets.instances import instance
 with instance(load_settings(home=Path(sys.argv[1]))) as opened:
     print(opened.get_runs_count())
@@ -185,3 +189,86 @@ def test_a_run_of_the_ui_is_dead_when_its_process_is_gone_and_it_is_silent(make_
         assert instances.end_dead_runs(dagster) == 1
         statuses = {name: dagster.get_run_by_id(run.run_id).status for name, run in runs.items()}
         assert statuses == {"dead": DagsterRunStatus.FAILURE, "alive": DagsterRunStatus.STARTED}
+
+
+def test_a_run_that_goes_on_in_a_folder_is_over_in_a_copy_of_it(
+    make_settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    import dagster as dg
+
+    from memory_assets.instances import FOLDER, PROCESS, folder_of
+    from resources.processes import this_process
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "first"))
+    (tmp_path / "first").mkdir()
+    settings = make_settings()
+    with instance(settings) as dagster:
+        tags = {PROCESS: this_process(), FOLDER: folder_of(dagster)}
+        run = dagster.create_run_for_job(nothing, status=DagsterRunStatus.STARTED, tags=tags)
+        dagster.event_log_storage.set_concurrency_slots("lancedb", 1)
+        assert dagster.event_log_storage.claim_concurrency_slot("lancedb", run.run_id, "a_step").is_claimed
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    for name, status, held in (
+        ("copy", DagsterRunStatus.FAILURE, set()),
+        ("moved", DagsterRunStatus.STARTED, {run.run_id}),
+    ):
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / name))
+        with instance(settings) as dagster:
+            assert dagster.get_run_by_id(run.run_id).status == status, name
+            assert dagster.event_log_storage.get_concurrency_run_ids() == held, name
+
+
+KILLED_BEFORE_ANALYTICS = """
+import os, signal, sys; from pathlib import Path
+from resources.settings import load_settings
+from resources.warehouse import Warehouse
+from memory_assets import forgetting
+from memory_assets.running import materialize_weeks
+def dies(self, *args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+Warehouse.build = dies
+settings = load_settings(home=Path(sys.argv[1]), plugins_dir=Path(sys.argv[2]),
+    plugins={'embedder': {'use': 'hashing'}, 'tokens': {'use': 'none'}, 'anonymizer': {'use': 'patterns'}})
+if sys.argv[3] == 'forget':
+    forgetting.forget_everywhere(settings, 'user', 'user-ben', lambda *_: None)
+else:
+    materialize_weeks(settings, ['2025-01-06', '2025-01-13', '2025-01-20'], lambda *_: None)
+"""
+
+
+def test_a_run_killed_before_it_published_the_analytics_owes_them_to_the_next_command(
+    make_settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from commands.base import app
+    from memory_assets.publishing import are_owed
+
+    settings: Settings = fill(make_settings(), three_weeks())
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+    (settings.home / "dagster").mkdir()
+    Tools(settings).store.close()
+    killed_run(KILLED_BEFORE_ANALYTICS, str(settings.home), str(settings.plugins_dir), "materialize")
+    assert Tools(settings).sync.unsynced() == 0
+    assert are_owed(Tools(settings))
+    monkeypatch.setattr("commands.making.client", lambda: MemoryClient(settings))
+    assert CliRunner().invoke(app, ["materialize"]).exit_code == 0
+    with Tools(settings).warehouse.connect() as connection:
+        assert connection.execute("SELECT sum(interactions) FROM pipeline_health").fetchone() == (18,)
+    assert not are_owed(Tools(settings))
+    assert "nothing to do" in CliRunner().invoke(app, ["materialize"]).output
+
+    killed_run(KILLED_BEFORE_ANALYTICS, str(settings.home), str(settings.plugins_dir), "forget")
+    assert not settings.warehouse_path.exists()
+    done = forget_everywhere(settings, "user", "user-ben", lambda *_: None)
+    assert (done.leaks, done.pending) == (0, [])
+    with Tools(settings).warehouse.connect() as connection:
+        assert connection.execute("SELECT sum(interactions) FROM pipeline_health").fetchone() == (12,)
+    assert not are_owed(Tools(settings))

@@ -1,0 +1,71 @@
+"""Plugins that say aloud what they are given: they print it, quote it in errors, and leave it in checkpoints when they are killed."""
+
+LOUD = """
+import os, signal, sys
+import numpy as np
+from plugins.anonymizer import PatternAnonymizer
+from plugins.contracts import Embedder, Source, SourceBatch
+from plugins.emotion import LexiconEmotion
+from plugins.facts_rules import RuleFacts
+from plugins.hookspecs import hookimpl
+from plugins.scorer import HeuristicScorer
+from plugins.trainer_peft import PeftTrainer
+
+def quote(what, texts):
+    if os.environ.get("LOUD_AT") == what:
+        raise KeyError(f"quóz{what} {' '.join(texts)}")
+
+class LoudScorer(HeuristicScorer):
+    name = "loud"
+    def score(self, interactions):
+        said = [text for text in interactions["input_text"] if "quóz" in text][:1]
+        if said:
+            print("quózprinted", *said)
+            print("quózcomplained", *said, file=sys.stderr)
+        quote("scorer", interactions["input_text"])
+        return super().score(interactions)
+
+class LoudEmotion(LexiconEmotion):
+    name = "loud"
+    def read(self, texts):
+        quote("emotion", texts["text"])
+        return super().read(texts)
+
+class LoudFacts(RuleFacts):
+    name = "loud"
+    def extract(self, messages):
+        quote("facts", messages["text"])
+        return super().extract(messages)
+
+class LoudAnonymizer(PatternAnonymizer):
+    name = "loud"
+    def anonymize(self, texts, keep, pseudonym):
+        quote("anonymizer", texts["text"])
+        return super().anonymize(texts, keep, pseudonym)
+
+class LoudTrainer(PeftTrainer):
+    name = "loud"
+    def train(self, job, log):
+        folder = job.output / "checkpoints/checkpoint-1"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "optimizer.pt").write_bytes(job.train.read_bytes())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class LoudEmbedder(Embedder):
+    name, dim = "loud", 8
+    def embed(self, texts):
+        return np.ones((len(texts), 8), np.float32) / np.float32(8 ** 0.5)
+
+class LoudSource(Source):
+    name = "loud"
+    suffixes = (".loud",)
+    def read(self, target, options):
+        if os.environ.get("LOUD_AT") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        quote("source", [open(target).read()])
+        yield SourceBatch()
+
+@hookimpl
+def register_plugins():
+    return [LoudScorer, LoudEmotion, LoudFacts, LoudAnonymizer, LoudTrainer, LoudEmbedder, LoudSource]
+"""
