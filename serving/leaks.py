@@ -244,6 +244,8 @@ def _lance(vectors: VectorStore, name: str) -> Iterator[pl.Series]:
             lance.checkout(version)
             for batch in lance.search().select([field.name for field in kept]).limit(None).to_batches():
                 yield from _strings(pl.DataFrame(pa.Table.from_batches([batch])))
+        if _of_no_version(vectors, name):
+            raise DamagedError(vectors.shown(name))
     except BaseException as error:
         if not (isinstance(error, DamagedError) or is_foreign(error)):
             raise
@@ -253,6 +255,16 @@ def _lance(vectors: VectorStore, name: str) -> Iterator[pl.Series]:
 def _versions(lance: Any) -> list[int]:
     """Return the versions of a table that can be read: strings of an old one are packed, so that its bytes do not show them."""
     return [int(version["version"]) for version in lance.list_versions()]
+
+
+def _of_no_version(vectors: VectorStore, name: str) -> bool:
+    """Return whether a table has files of rows that no version names: those of a killed commit, which nothing reads."""
+    files = [path.name.encode() for path in (vectors.folder / f"{name}.lance" / "data").glob("*.lance")]
+    named = b""
+    for path in vectors.manifests(name):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile, and its files with it
+            named += path.read_bytes()
+    return any(file not in named for file in files)
 
 
 def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:

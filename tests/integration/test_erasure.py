@@ -180,7 +180,7 @@ def test_a_session_and_a_message_can_be_forgotten_alone(make_settings, kind: str
 KILLED = textwrap.dedent("""
     import os, signal, sys
     from resources.settings import load_settings
-    from serving import erasure, receipts
+    from serving import damaged, erasure, receipts
     from resources import vector_erasure
     step, home, plugins = sys.argv[1:4]
     def die(*args, **kwargs):
@@ -194,7 +194,7 @@ KILLED = textwrap.dedent("""
     if step == "_write_anew":
         dying(vector_erasure, step)
     elif step == "erase":
-        dying(erasure, step)
+        dying(damaged, step)
     elif step == "close":
         receipts.Receipts.close = die
     else:

@@ -174,17 +174,12 @@ def test_a_text_in_any_file_is_reported(place: str, home: Settings) -> None:
     assert place.partition("/")[0] not in reported(home)
 
 
-PACKED = pytest.mark.xfail(
-    strict=True, reason="Lance packs texts: files that the newest version does not read are searched as bytes only"
-)
-
-
 @pytest.mark.parametrize(
     "when",
     [
         "now",
-        pytest.param("in an old version", marks=PACKED),
-        pytest.param("in a commit that was killed", marks=PACKED),
+        "in an old version",
+        "in a commit that was killed",
     ],
 )
 @pytest.mark.parametrize("kind", ["message_embeddings", "fact_embeddings", "episode_embeddings"])
