@@ -108,7 +108,7 @@ class MemoryClient(Capturing):
 
     @cached_property
     def _worlds(self) -> Worlds:
-        return Worlds(self.unopened_store, self.settings.personas_dir, self._owner_of, self.agent_id)
+        return Worlds(self.unopened_store, self.settings.personas_dir, self._owner_of, self.agent_id, self._erased)
 
     def share(self, episode: str, *, by: str, with_agent: str, world: str | None = None) -> bool:
         """Let another agent recall an episode of this one; return whether it was new.

@@ -124,6 +124,7 @@ def search(needles: Sequence[str], settings: Settings, store: InteractionStore, 
         leaks.searched += 1
         if table.name != "receipts":
             looks.append((f"store.{table.name}", plain, _rows(store, table)))
+    looks.append(("store.files", raw, _outside(store, settings.home) if store.is_sqlite else _relations(store)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (place, _, _), times in zip(looks, pool.map(_count, looks), strict=True):
             leaks.unsearchable += times is None
@@ -272,6 +273,35 @@ def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:
     named = ", ".join(f'"{column.name}"' for column in table.columns if not isinstance(column.type, numbers))
     if named:
         yield from _strings(store.frame(f'SELECT {named} FROM "{table.name}"'))
+
+
+def _outside(store: InteractionStore, home: Path) -> Iterator[pl.Series]:
+    """Yield the bytes of SQLite's files where they do not lie in the installation."""
+    path = Path(str(store.url.database)).absolute()
+    if not path.is_relative_to(home.absolute()):
+        for one in sorted(path.parent.glob(f"{path.name}*")):
+            if one.is_file():
+                yield from _chunks(one)
+
+
+RELATIONS = """
+SELECT pg_relation_filepath(oid) AS path FROM pg_class WHERE relkind IN ('r', 'i', 't') AND pg_relation_filepath(oid) IS NOT NULL
+AND (relnamespace = current_schema()::regnamespace OR relkind = 't' OR relname LIKE 'pg_statistic%')
+"""
+
+
+def _relations(store: InteractionStore) -> Iterator[pl.Series]:
+    """Yield the bytes of PostgreSQL's files of tables, indexes and statistics, which keep deleted rows until they are written anew.
+
+    Only who may read the server's files sees them; for others there are none.
+    """
+    read = sa.text("SELECT pg_read_binary_file(:path, :start, :length, true)")
+    with contextlib.suppress(sa.exc.ProgrammingError), store.engine.connect() as connection:
+        for path in connection.execute(sa.text(RELATIONS)).scalars().all():
+            start, tail = 0, b""
+            while block := connection.execute(read, {"path": path, "start": start, "length": CHUNK}).scalar():
+                yield pl.Series([_folded(tail + bytes(block))])
+                start, tail = start + len(block), bytes(block[-OVERLAP:])
 
 
 def _strings(frame: pl.DataFrame) -> Iterator[pl.Series]:

@@ -16,6 +16,7 @@ from records.errors import StoreError
 from records.names import as_id, file_name, in_world
 from resources.reaching import at_most
 from resources.store import InteractionStore
+from serving.capture import conversation
 from serving.reach import WAIT_S
 
 MOOD_HALF_LIFE_MINUTES = 30.0
@@ -46,17 +47,20 @@ class Worlds:
         personas_dir: Path | None = None,
         owner_of: Callable[[str], str | None] | None = None,
         agent_id: Callable[[str, str | None], str] | None = None,
+        erased: Callable[[str, str], bool] | None = None,
     ) -> None:
         """Open them.
 
         Args:
             owner_of: Returns whose episode an id names, None when there is none; without it nothing can be shared.
             agent_id: Returns the id of an agent by its name and world; default: the exact id.
+            erased: Returns whether a subject of this kind and id was erased: nothing is kept of one.
         """
         self.store = store
         self.personas_dir = personas_dir
         self._owner_of = owner_of
         self._agent_id = agent_id
+        self._erased = erased or (lambda kind, value: False)
         self._shared: dict[str, tuple[float, list[str]]] = {}
 
     @cached_property
@@ -105,9 +109,15 @@ class Worlds:
     def add_affinity(
         self, user: str, agent: str, change: float, *, world: str | None = None, now: datetime | None = None
     ) -> float:
-        """Add points, within -100 and 100, in one statement that loses nothing when two happen at once; return the new points."""
+        """Add points, within -100 and 100, in one statement that loses nothing when two happen at once; return the new points.
+
+        Raises:
+            StoreError: the user was erased.
+        """
         table, _, _ = self._tables
         user, agent = as_id(user), self._agent(agent, world)
+        if self._erased("user", user):
+            raise StoreError("no closeness is kept: the user was erased")
         least = sa.func.min if self.store.is_sqlite else sa.func.least
         most = sa.func.max if self.store.is_sqlite else sa.func.greatest
         moment = now or datetime.now(UTC)
@@ -155,13 +165,16 @@ class Worlds:
         """Set the mood of an agent in a conversation.
 
         Raises:
-            StoreError: the intensity is not between 0 and 1.
+            StoreError: the intensity is not between 0 and 1, or the conversation was erased.
         """
         if not 0 <= intensity <= 1:
             raise StoreError("a mood's intensity lies between 0 and 1")
         _, table, _ = self._tables
         values = {"name": name, "intensity": intensity, "started_at": now or datetime.now(UTC)}
         whose = {"agent_id": self._agent(agent, world), "session_id": as_id(session)}
+        talk = conversation(whose["agent_id"], whose["session_id"])
+        if self._erased("session", whose["session_id"]) or self._erased("conversation", talk):
+            raise StoreError("no mood is kept: the conversation was erased")
         statement = self.store.upsert(table).values(**whose, **values)
         with at_most(WAIT_S), self.store.writer.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["agent_id", "session_id"], set_=values))
