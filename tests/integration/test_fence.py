@@ -23,7 +23,7 @@ from serving import receipts
 from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import search, without_shared
-from tests.conftest import MONDAY, lake_bytes, lance_rows, message_rows, weekly_run
+from tests.conftest import MONDAY, lake_bytes, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.test_erasure import SECRET, WEEKS, others, zoes
 from tests.integration.test_pipeline import fill, same
 
@@ -231,3 +231,31 @@ def test_others_rows_that_name_the_erased_do_not_any_more(make_settings) -> None
     with pytest.raises(StoreError, match="immutable"):
         client.store.delete_core_memory("lumi", "about", "home")
     assert [row["reject_id"] for row in client.store.rows("rejects")] == ["r2"]
+
+
+def test_who_speaks_under_another_id_than_the_user_has_is_erased_with_it(make_settings) -> None:
+    """A chat that was imported for a user names its speakers itself."""
+    settings = make_settings()
+    rows = zoes()
+    for row in rows:
+        if row["role"] == "user":
+            row["speaker_id"] = "Zoraida Quintana"
+    shared = message_rows(2, start=LATER, session="s2", user="user-ana")
+    family = {"speaker_id": "The family", "speaker_name": "The family"}
+    shared[0] |= family
+    more = [rows[0] | family | {"text": "We are all here", "occurred_at": shared[0]["occurred_at"]}]
+    tools = Tools(settings)
+    write_rows(tools.store, [*others(), *rows, *shared, *more])
+    tools.store.insert_once(
+        "rejects",
+        [
+            {"reject_id": "r1", "source": "whatsapp", "file": "Chat with Zoraida Quintana.txt", "line": 1, "reason": "x", "raw": None},
+            {"reject_id": "r2", "source": "whatsapp", "file": "chat.txt", "line": 2, "reason": "x", "raw": rows[0]["text"]},
+            {"reject_id": "r3", "source": "whatsapp", "file": "chat.txt", "line": 3, "reason": "x", "raw": "The family"},
+        ],
+    )  # fmt: skip
+    Erasure(tools).forget("user", "user-zoe")
+    assert {row["speaker_id"] for row in tools.store.rows("speakers")} == {"lumi", "user-ana", "The family"}
+    assert "Zoraida Quintana" not in {row["display_name"] for row in tools.store.rows("speaker_names")}
+    assert [row["reject_id"] for row in tools.store.rows("rejects")] == ["r3"]
+    assert b"Zoraida" not in stored_bytes(tools)
