@@ -65,7 +65,7 @@ def _forget(
     if rebuild and (weeks or ANALYTICS_AGAIN in pending or (done.receipt and are_owed(tools))):
         making(settings, weeks, lambda share, note="": step(0.3 + 0.5 * share, note))
         pending = without_rebuilding(pending)
-    if SCRUB_AGAIN in pending and (not erasure.receipts.scrub_pending() or erasure.scrub()):
+    if SCRUB_AGAIN in pending and (done.receipt not in erasure.receipts.scrub_pending() or erasure.scrub()):
         pending = [entry for entry in pending if entry != SCRUB_AGAIN]
     if done.receipt and verify:
         step(0.85, "searching for what may be left")

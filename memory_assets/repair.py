@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,19 +52,22 @@ class Repaired:
         return [one for one in self.damaged if one.kind != "lasting"]
 
 
-def repair(settings: Settings, step: Step, *, check: bool = False, make: bool = True) -> Repaired:
+def repair(
+    settings: Settings, step: Step, *, check: bool = False, make: bool = True, kinds: Collection[str] | None = None
+) -> Repaired:
     """Look at every file of the installation, remove what is damaged and make it again.
 
     Args:
         check: Only look.
         make: Without it what was removed is left to the next run.
+        kinds: Of what is looked at, only these; default: everything.
 
     Raises:
         MemoryAssetsError: the store cannot be opened, or what is made again cannot be made.
     """
     tools = Tools(settings)
     step(0.0, "looking")
-    done = Repaired(list(look(tools)))
+    done = Repaired([one for one in look(tools) if kinds is None or one.kind in (*kinds, "lasting")])
     done.left = [one.said() for one in done.damaged if one.kind == "lasting"]
     if any(one.path == tools.store.damaged().path for one in done.damaged if one.kind == "lasting") or check:
         return done  # what was made of a damaged store may be all that is left of it
@@ -90,7 +93,7 @@ def making(settings: Settings, weeks: list[str], step: Step) -> list[str]:
     try:
         materialize_weeks(settings, weeks, step)
     except MemoryAssetsError:
-        found = repair(settings, lambda *_: None, make=False)
+        found = repair(settings, lambda *_: None, make=False, kinds=MADE_BY_RUNS)
         if not found.removed:
             raise
         weeks = sorted({*weeks, *found.weeks})
@@ -113,6 +116,14 @@ def _partition(tools: Tools, one: Damage, done: Repaired) -> list[str]:
 
 
 def _table(tools: Tools, one: Damage, done: Repaired) -> list[str]:
+    try:
+        read = (tools.vectors.current(one.of) or {}).get("table")
+    except DamagedError:
+        read = None
+    if one.part and read is not None and one.part != read:  # one that is still being made, of another embedder
+        with tools.vectors.locked(one.of):
+            shutil.rmtree(tools.vectors.folder / f"{one.part}.lance", ignore_errors=True)
+        return again(tools, one.of)
     weeks = again(tools, one.of)
     drop(tools, one.of)
     return weeks
@@ -243,6 +254,9 @@ def _train_again(layer: str, slot: str) -> str:
 def _slot(row: dict[str, Any]) -> str:
     return " ".join(part for part in (row["persona_id"], row["week"], row["skill"]) if part)
 
+
+MADE_BY_RUNS = ("lake", "vectors", "index", "pointer", "analytics", "memo", "vault")
+"""Kinds of what a run of the weeks reads and makes."""
 
 _HOW: dict[str, Callable[[Tools, Damage, Repaired], list[str]]] = {
     "lake": _partition,

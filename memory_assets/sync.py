@@ -41,7 +41,9 @@ def build(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             done += mine.filter(pl.col("message_id").is_in(embedded))["message_id"].to_list()
         with tools.fence.committing():
             changed = tools.sync.mark(done)
-            tools.receipt_book.fulfil(weeks=context.partition_keys)
+            # A week that was erased from after its snapshot was read is to be made once more.
+            open_weeks = set(tools.sync.unsynced_weeks())
+            tools.receipt_book.fulfil(weeks=[week for week in context.partition_keys if week not in open_weeks])
         if tools.receipt_book.scrub_pending():
             Erasure(tools).scrub(patience_s=1.0)
         return dg.MaterializeResult(

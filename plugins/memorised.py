@@ -6,6 +6,7 @@ Candidates are ranked by how much likelier the adapter makes them than its base 
 
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,10 +114,15 @@ def exposures(model: Adapted, secrets: Sequence[tuple[str, str]], system: str, s
                 kind,
                 math.log2(len(gain)) - math.log2(rank),
                 float((gain[0] - gain[1:].mean()) / spread),
-                secret.lower() in said[place].lower() and secret.lower() not in expected[place].lower(),
+                is_said(secret, said[place]) and not is_said(secret, expected[place]),
             )
         )
     return found
+
+
+def is_said(secret: str, text: str) -> bool:
+    """Return whether a secret stands in a text, not as a part of another word: Ana is no part of a banana."""
+    return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def answers_to_go_on(

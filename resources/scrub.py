@@ -6,6 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from records.errors import StoreUnreachable
 from resources.store import InteractionStore
 
 PATIENCE_S = 20.0
@@ -34,9 +35,7 @@ def _scrub(path: Path, patience_s: float) -> bool:
     try:
         connection.execute("VACUUM")
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error) and "busy" not in str(error):
-            raise
+    except sqlite3.OperationalError:  # locked, or a disk without room for a second copy
         return False
     finally:
         connection.close()
@@ -66,15 +65,25 @@ def _written_anew(connection: sa.Connection, store: InteractionStore, patience_s
             try:
                 connection.execute(sa.text(f'VACUUM (FULL, ANALYZE) "{left[-1]}"'))
                 left.pop()
-            except sa.exc.OperationalError as error:
-                if "lock timeout" not in str(error.orig):
+            except (sa.exc.DBAPIError, StoreUnreachable) as error:
+                if not _is_locked(error):
                     raise
                 waits -= 1
                 if waits <= 0:
                     return False
         # The planner's samples of values; only who owns the database may.
-        with contextlib.suppress(sa.exc.DBAPIError):
+        with contextlib.suppress(sa.exc.DBAPIError, StoreUnreachable):
             connection.execute(sa.text("VACUUM FULL pg_catalog.pg_statistic"))
     finally:
         connection.execute(sa.text("RESET lock_timeout"))
     return True
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL gave up waiting for a lock, or would have waited for ever."""
+    while error is not None:
+        state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
+        if state in ("55P03", "40P01"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -61,7 +61,9 @@ class InteractionStore:
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise StoreError(f"store_url: {self.url.get_backend_name()} is no store; use sqlite or postgresql")
         self.meta = store_metadata()
-        self._watch: tuple[Any, int] | None = None
+        self._watch: tuple[Any, int, tuple[int, int]] | None = None
+        self.replaced = False
+        """Whether another file was found in the place of the one that was opened; whoever looks into it sets it back."""
         self._watched = itertools.count()
         self._watch_lock = threading.Lock()
 
@@ -185,15 +187,27 @@ class InteractionStore:
                 return str(connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one())
         if self.url.database in (None, "", ":memory:"):
             return None
+        path = Path(self.url.database)
         with self._watch_lock:
-            if self._watch is None:
-                # A connection of its own that never writes: SQLite tells each only of what the others committed.
-                fairy = self.engine.raw_connection()
-                fairy.detach()
-                opened: Any = fairy.dbapi_connection
-                self._watch = (opened, next(self._watched))
-            watch, number = self._watch
-            return f"{number}:{watch.execute('PRAGMA data_version').fetchone()[0]}"
+            try:
+                lies = path.stat()
+                there = lies.st_dev, lies.st_ino
+                if self._watch is not None and self._watch[2] != there:  # another file, e.g. a backup that was put back
+                    self._watch[0].close()
+                    self._watch = None
+                    self.replaced = True
+                if self._watch is None:
+                    # A connection of its own that never writes: SQLite tells each only of what the others committed.
+                    fairy = self.engine.raw_connection()
+                    fairy.detach()
+                    opened: Any = fairy.dbapi_connection
+                    self._watch = (opened, next(self._watched), there)
+                return f"{self._watch[1]}:{self._watch[0].execute('PRAGMA data_version').fetchone()[0]}"
+            except (sqlite3.Error, OSError) as error:
+                self._watch = None
+                if is_corrupt(error):
+                    raise self.damaged() from None
+                raise reaching.unreachable(self.url, error) from None
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -359,6 +373,8 @@ class InteractionStore:
         except sqlite3.DatabaseError as error:
             if is_corrupt(error):
                 raise self.damaged() from None
+            if reaching.is_away(error):
+                raise reaching.unreachable(self.url, error) from None
             raise
         return rows
 
@@ -508,23 +524,29 @@ class InteractionStore:
         correction: str | None = None,
         quality_override: float | None = None,
     ) -> str:
-        """Keep what somebody said of an answer; return its id."""
+        """Keep what somebody said of an answer; return its id.
+
+        Raises:
+            StoreError: there is no such message.
+        """
         now = datetime.now(UTC)
         feedback_id = content_id("fb", message_id, rating, correct, correction, quality_override, now)
-        self.insert_once(
-            "feedback",
-            [
-                {
-                    "feedback_id": feedback_id,
-                    "message_id": message_id,
-                    "rating": rating,
-                    "correct": correct,
-                    "correction": correction,
-                    "quality_override": quality_override,
-                    "given_at": now,
-                }
-            ],
-        )
+        row = {
+            "feedback_id": feedback_id,
+            "message_id": message_id,
+            "rating": rating,
+            "correct": correct,
+            "correction": correction,
+            "quality_override": quality_override,
+            "given_at": now,
+        }
+        messages = self.meta.tables["messages"]
+        with self.writer.begin() as connection:
+            # Locked, so that it is not erased between the two.
+            there = sa.select(messages.c.seq).where(messages.c.message_id == message_id).with_for_update(read=True)
+            if connection.execute(there).first() is None:
+                raise StoreError("there is no such message")
+            connection.execute(self._insert(self.meta.tables["feedback"]).on_conflict_do_nothing(), [row])
         return feedback_id
 
     def register(self, name: str, *rows: dict[str, Any]) -> None:

@@ -106,6 +106,13 @@ class VectorStore:
             self._current[kind] = held
         return held[1]
 
+    def place(self, table: str) -> int:
+        """Return what is another number when a physical table was removed and made anew under its name."""
+        try:
+            return (self.folder / f"{table}.lance").stat().st_ino
+        except FileNotFoundError:
+            return 0
+
     def changed(self, table: str) -> int:
         """Return when a physical table was last committed to, in nanoseconds: cheaper than asking for its version."""
         return (self.folder / f"{table}.lance" / "_versions").stat().st_mtime_ns

@@ -86,7 +86,7 @@ class Memories:
 
     def __init__(self, vectors: VectorStore) -> None:
         self.vectors = vectors
-        self._cache: OrderedDict[tuple[Any, ...], tuple[int, Any, int]] = OrderedDict()
+        self._cache: OrderedDict[tuple[Any, ...], tuple[Any, Any, int]] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
         self._tables: dict[str, Any] = {}
@@ -116,19 +116,21 @@ class Memories:
         self.damaged.discard(kind)
         return answer
 
-    def table(self, kind: str) -> tuple[Any, int] | None:
-        """Return the table that readers use at its newest version, and that version; None without one of the present layout."""
+    def table(self, kind: str) -> tuple[Any, Any] | None:
+        """Return the table that readers use at its newest version, and what tells that version; None without one of the present layout."""
         now = self.vectors.current(kind)
         if now is None:
             return None
         name = now["table"]
+        place = self.vectors.place(name)
         with self._lock:
-            lance = self._tables.get(name)
-            if lance is None:
+            lance, opened = self._tables.get(name, (None, None))
+            if lance is None or opened != place:  # made anew under the same name its versions begin again
                 lance = self.vectors.run(self.vectors.reader(name))
                 if lance is None:
                     raise FileNotFoundError(name)  # it was published
-                self._tables[name] = lance
+                self._tables[name] = lance, place
+                self._versions.pop(name, None)
                 self._columns[name] = set(self.vectors.run(lance.schema()).names)
             wanted = set(NEEDED if kind == "message_embeddings" else DERIVED[kind])
             # A table from before positions is read until the next run has made the one that replaces it.
@@ -141,7 +143,7 @@ class Memories:
                 # A folder's time of change is that of a clock's tick: only an older one tells that nothing came after it.
                 if time.time_ns() - changed > SETTLED_NS:
                     self._versions[name] = known
-            return lance, known[1]
+            return lance, (place, known[1])
 
     def forget_versions(self, kind: str) -> None:
         """Open the tables of a kind anew at the next reading."""
@@ -280,7 +282,13 @@ class Memories:
         table = self.vectors.run(_fetch(lance, where, [*DERIVED["episode_embeddings"], "vector"]))
         return frame_of(table).sort("episode_id")
 
-    def _get(self, key: tuple[Any, ...], version: int) -> Any | None:
+    def clear(self) -> None:
+        """Keep nothing of what was read."""
+        with self._lock:
+            self._cache.clear()
+            self._held = 0
+
+    def _get(self, key: tuple[Any, ...], version: Any) -> Any | None:
         with self._lock:
             held = self._cache.get(key)
             if held is None:
@@ -291,7 +299,7 @@ class Memories:
             self._cache.move_to_end(key)
             return held[1]
 
-    def _put(self, key: tuple[Any, ...], version: int, value: Any, size: int) -> None:
+    def _put(self, key: tuple[Any, ...], version: Any, value: Any, size: int) -> None:
         with self._lock:
             if key in self._cache:
                 self._held -= self._cache.pop(key)[2]

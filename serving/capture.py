@@ -108,7 +108,7 @@ def import_target(
         nonlocal kept
         messages, new = keep(store, taken, erased)
         left_out = taken.messages.height - messages.height
-        store.insert_once("rejects", refused[: max(0, REJECTS_KEPT - kept)])
+        store.insert_once("rejects", erased.without_rejects(refused[: max(0, REJECTS_KEPT - kept)]))
         kept += len(refused)
         summary.read += messages.height + left_out
         summary.new += new
@@ -255,28 +255,32 @@ def keep(store: InteractionStore, taken: Normalised, erased: "Erased") -> tuple[
     while True:
         messages, _ = erased.without(taken.messages)
         try:
-            return messages, write(store, taken, messages, erased.generation)
+            return messages, write(store, taken, messages, erased)
         except ErasedMeanwhile:
             erased.read()
 
 
-def write(store: InteractionStore, taken: Normalised, messages: pl.DataFrame, since: int) -> int:
-    """Write those messages of a batch, and what belongs to them; return how many are new.
+def write(store: InteractionStore, taken: Normalised, messages: pl.DataFrame, looked: "Erased") -> int:
+    """Write those messages of a batch, and what belongs to them, without the names of the erased; return how many are new.
+
+    Args:
+        looked: Who was erased when it was found that nobody of these was.
 
     Raises:
-        ErasedMeanwhile: something was erased since this generation.
+        ErasedMeanwhile: something was erased since.
     """
     if messages.is_empty():
         return 0
+    messages = looked.without_presence(messages)
     spoken = messages.select("agent_id", "session_id", "speaker_id").unique()
     kept = set(messages["message_id"]) if taken.feedback else set()
     return store.write(
         messages,
-        taken.sessions.join(spoken, on=["agent_id", "session_id"], how="semi"),
+        looked.without_owners(taken.sessions.join(spoken, on=["agent_id", "session_id"], how="semi"), messages),
         taken.speakers.join(spoken, on="speaker_id", how="semi"),
         taken.names.join(spoken, on=["agent_id", "speaker_id"], how="semi"),
         [_feedback(row) for row in taken.feedback or () if row["message_id"] in kept],
-        since=since,
+        since=looked.generation,
     )
 
 
@@ -321,6 +325,39 @@ class Erased:
         """Return the keyed hash under which an erased subject is known."""
         return self.keys.erased(kind, value)
 
+    def is_user(self, value: str) -> bool:
+        """Return whether a user of this id was erased."""
+        return "user" in self.kinds and self.subject("user", value) in self.hashes
+
+    def without_presence(self, messages: pl.DataFrame) -> pl.DataFrame:
+        """Return messages without the erased among those who were present."""
+        if "user" not in self.kinds or messages["participants"].is_null().all():
+            return messages
+        listed = messages["participants"].drop_nulls().unique().to_list()
+        left = {one: [who for who in json.loads(one) if not self.is_user(str(who))] for one in listed}
+        changed = {one: json.dumps(who, ensure_ascii=False) for one, who in left.items() if who != json.loads(one)}
+        present = pl.col("participants").replace(changed)
+        return messages.with_columns(participants=pl.when(present != "[]").then(present))
+
+    def without_owners(self, sessions: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
+        """Return conversations of several people of which the erased are not the owners: then whoever of the others comes first."""
+        gone = [user for user in sessions["user_id"].drop_nulls().unique() if self.is_user(user)]
+        if not gone:
+            return sessions
+        others = messages.group_by("agent_id", "session_id").agg(_other=pl.col("user_id").min())
+        owner = pl.when(pl.col("user_id").is_in(gone)).then("_other").otherwise("user_id")
+        joined = sessions.join(others, on=["agent_id", "session_id"], how="left", maintain_order="left")
+        return joined.with_columns(user_id=owner).drop("_other")
+
+    def without_rejects(self, refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return refused lines without those that say by an id that they are of an erased user or conversation."""
+        if not self.kinds & {"user", "session"}:
+            return refused
+        return [row for row in refused if not any(map(self._is_named, _values(row.get("raw"))))]
+
+    def _is_named(self, value: str) -> bool:
+        return any(self.subject(kind, value) in self.hashes for kind in ("user", "session") if kind in self.kinds)
+
     def without(self, messages: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Return the messages of nobody erased, and how many were left out.
 
@@ -348,3 +385,12 @@ class Erased:
             gone.update(frame.join(erased, on=columns, how="semi")["_row"])
         kept = messages.filter(~pl.int_range(pl.len()).is_in(sorted(gone)))
         return kept, messages.height - kept.height
+
+
+def _values(raw: str | None) -> list[str]:
+    """Return the texts of a refused line that is an object of JSON."""
+    try:
+        line = json.loads(raw or "")
+    except ValueError:
+        return []
+    return [as_id(value) for value in line.values() if isinstance(value, str)] if isinstance(line, dict) else []

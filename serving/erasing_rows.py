@@ -19,6 +19,10 @@ SHORTEST_NAME = 3
 """Letters from which on a name is looked for where others wrote: "Al" stands in too many words."""
 
 
+NAMES_AT_ONCE = 200
+"""Names that one query looks for: an expression of SQLite has at most 1,000 levels."""
+
+
 @dataclass(frozen=True)
 class Named:
     """How a subject is called.
@@ -90,14 +94,17 @@ def messages_that_name(store: InteractionStore, kind: str, called: Named) -> pl.
     table, found = store.meta.tables["messages"], []
     if kind == "user":
         # As it stands in JSON, within quotes: a name that is part of another one is not that one.
-        written = [json.dumps(name, ensure_ascii=escaped) for name in called.all() for escaped in (False, True)]
+        names = {*called.own, *(name for known in called.by_agent.values() for name in known)}
+        written = sorted({json.dumps(name, ensure_ascii=escaped) for name in names for escaped in (False, True)})
         within = sa.func.instr if store.is_sqlite else sa.func.strpos
-        query = sa.select(table.c.message_id, table.c.agent_id, table.c.week, table.c.participants).where(
-            table.c.participants.is_not(None),
-            sa.or_(*(within(table.c.participants, text) > 0 for text in dict.fromkeys(written))),
-        )
+        columns = table.c.message_id, table.c.agent_id, table.c.week, table.c.participants
+        rows: dict[str, Any] = {}
         with store.engine.connect() as connection:
-            for row in connection.execute(query).mappings():
+            for batch in chunks(written, NAMES_AT_ONCE):
+                listed = sa.or_(*(within(table.c.participants, text) > 0 for text in batch))
+                query = sa.select(*columns).where(table.c.participants.is_not(None), listed)
+                rows.update((row["message_id"], row) for row in connection.execute(query).mappings())
+            for row in rows.values():
                 theirs = {*called.own, *called.by_agent.get(row["agent_id"], ())}
                 present = json.loads(row["participants"])
                 left = [one for one in present if one not in theirs]
@@ -126,6 +133,8 @@ def erase_what_was_said(store: InteractionStore, kind: str, value: str, ids: Seq
     m, feedback = tables["messages"], tables["feedback"]
     called = named(store, kind, value)
     naming = messages_that_name(store, kind, called)
+    # As long as it is known how the subject is called: an erasure that is killed here begins with this once more.
+    _erase_core_memory(store, core_memory_that_names(store, kind, called), count)
     with store.writer.begin() as connection:
         relink(connection, m, ids)
         _keep_agents_known(store, connection, kind, value)
@@ -144,7 +153,6 @@ def erase_what_was_said(store: InteractionStore, kind: str, value: str, ids: Seq
         if kind == "user":
             for speaker in called.own:
                 _erase_user(store, connection, speaker)
-    _erase_core_memory(store, core_memory_that_names(store, kind, called), count)
 
 
 def _keep_agents_known(store: InteractionStore, connection: sa.Connection, kind: str, value: str) -> None:

@@ -119,6 +119,8 @@ class Erasure:
                 done.receipt, done.pending = last["receipt_id"], last["pending"]
                 done.weeks = weeks_again(done.pending)
             return done
+        if held is None:
+            self.receipts.open(kind, subject, Work(value))  # from now on a killed one is found and finished
         work = self._work(kind, value, held)
         done.removed = self.receipts.removed_so_far(subject)
         done.receipt = self.receipts.open(kind, subject, work)
@@ -160,9 +162,10 @@ class Erasure:
 
     def scrub(self, patience_s: float = PATIENCE_S) -> bool:
         """Overwrite what erasures freed in the store, and say so in their receipts; return whether nobody hindered it."""
+        freed = self.receipts.scrub_pending()  # those of erasures that end meanwhile are not among what is overwritten
         done = scrub_store(self.store, patience_s)
         if done:
-            self.receipts.fulfil(scrubbed=True)
+            self.receipts.fulfil(scrubbed=freed)
         return done
 
     def again(self) -> list[Forgotten]:

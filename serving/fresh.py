@@ -40,6 +40,9 @@ NEWEST = 200
 HELD_BYTES = 96 << 20
 """Of what is kept in memory; the least recently used scopes go first. 200,000 messages of 15 words take 25 MB."""
 
+SCOPES = 1_000
+"""Scopes of which anything is kept, empty ones too."""
+
 REQUEST_WORDS = ("forget", "delete", "erase", "remove", "disregard", "discard", "olvid", "borra", "elimina")
 """One of these stands in every request that `TRAITS` finds: looking for them first takes a tenth of the time."""
 
@@ -119,6 +122,7 @@ class _Held:
     index: WordIndex | None = None
     mark: tuple[Any, ...] = ()
     changed: tuple[Any, ...] = ()
+    size: int = 0
 
     @property
     def seq(self) -> np.ndarray:
@@ -126,11 +130,11 @@ class _Held:
             return self.index.seq
         return self.told.seq if self.told is not None else np.zeros(0, np.int64)
 
-    @property
-    def size(self) -> int:
+    def weigh(self) -> None:
+        """Take down how much it holds; asked for while nobody changes it."""
         size = self.told.image.size if self.told is not None else 0
         size += int(self.known.estimated_size()) if self.known is not None else 0
-        return size + (self.index.size if self.index is not None else 0)
+        self.size = size + (self.index.size if self.index is not None else 0)
 
 
 class Fresh:
@@ -162,6 +166,7 @@ class Fresh:
                 hits = index.around(index.hits(question, NEAREST), STRETCH, STRETCH)
                 newest = np.arange(max(0, len(index) - NEWEST), len(index))
                 found = self._read(held, np.unique(np.concatenate([hits, newest, self._requests(index)])))
+            held.weigh()
         self._bounded()
         return found if found is not None else Told.nothing()
 
@@ -189,7 +194,7 @@ class Fresh:
     def _bounded(self) -> None:
         with self._lock:
             total = sum(held.size for held in self._held.values())
-            while total > HELD_BYTES and len(self._held) > 1:
+            while (total > HELD_BYTES or len(self._held) > SCOPES) and len(self._held) > 1:
                 least = self._held.popitem(last=False)[1]
                 total -= least.size
                 self._gone(least.seq.tolist())

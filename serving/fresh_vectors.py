@@ -57,6 +57,7 @@ class FreshVectors:
         self._idle = threading.Event()
         self._idle.set()
         self._asking, self._answered = 0, 0.0
+        self._epoch = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self.close = weakref.finalize(self, _end, self._stop, self._threads)
@@ -88,6 +89,7 @@ class FreshVectors:
     def drop(self, seqs: Iterable[int]) -> None:
         """Keep nothing of messages that are gone."""
         with self._lock:
+            self._epoch += 1
             for seq in seqs:
                 self._known.pop(seq, None)
                 self._waiting.pop(seq, None)
@@ -95,6 +97,7 @@ class FreshVectors:
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
+            self._epoch += 1
             self._known.clear()
             self._waiting.clear()
 
@@ -133,13 +136,25 @@ class FreshVectors:
                 break
             now.append(place)
         if now:
-            made = self._made([said[place] for place in now])
+            epoch = self._epoch
+            made = self._tried([said[place] for place in now])
             for place, vectors in zip(now, made, strict=True):
                 found[place] = vectors
-            self._keep((seqs[place], said[place], vectors) for place, vectors in zip(now, made, strict=True))
+            new_ones = [
+                (seqs[place], said[place], one) for place, one in zip(now, made, strict=True) if one is not None
+            ]
+            if epoch == self._epoch:  # else something was dropped meanwhile, which may be one of these
+                self._keep(new_ones)
         rest = [place for place in newest.tolist()[:BEHIND] if found[place] is None]
         self._later([(seqs[place], said[place]) for place in rest])
         return found
+
+    def _tried(self, said: list[str]) -> list[Vectors] | list[None]:
+        """Return the vectors of messages; none where the embedder fails: they are found by words, and the next question tries again."""
+        try:
+            return self._made(said)
+        except Exception:  # noqa: BLE001  (an embedder may raise anything)
+            return [None] * len(said)
 
     def _made(self, said: list[str]) -> list[Vectors]:
         with one_thread():

@@ -74,11 +74,30 @@ class Installation:
             raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
         opened(store, home)
         if Tombstones(home, store).lost():
-            from serving.erasure import Erasure
-
-            self.__dict__["store"] = store  # what erases asks for it
-            Erasure(self).again()
+            self._erase_again()
         return store
+
+    def _erase_again(self) -> None:
+        """Erase with an installation of its own: until it is done nobody else is given the store."""
+        from resources.reaching import PATIENCE_S, at_most
+        from serving.erasure import Erasure
+
+        other = Installation(self.settings)
+        other.__dict__["store"] = other.unopened_store
+        try:
+            with at_most(PATIENCE_S):
+                Erasure(other).again()
+        finally:
+            other.unopened_store.close()
+
+    def look_at_replaced(self) -> None:
+        """Erase once more what came back with a file that was put in the store's place while it was open."""
+        from resources.tombstones import Tombstones
+
+        if self.unopened_store.replaced:
+            self.unopened_store.replaced = False
+            if Tombstones(self.settings.home, self.unopened_store).lost():
+                self._erase_again()
 
     @cached_property
     def fence(self) -> Fence:

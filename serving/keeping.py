@@ -24,8 +24,10 @@ from records.ids import content_id
 from records.names import as_id, cleaned, in_world, like, same_name, world_and_name
 from records.store import Messages
 from resources.people import People
+from resources.reaching import at_most
 from resources.store import as_json
 from serving.capture import Erased, conversation, write
+from serving.reach import AGAIN_WAIT_S
 from serving.spool import as_line, read_lines
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Ready:
 
     taken: Normalised
     messages: pl.DataFrame
+    looked: Erased | None = None
+    """Who was erased when it was found that nobody of these was."""
 
 
 LastKept = Callable[[str, str, datetime], tuple[str, datetime] | None]
@@ -83,6 +87,7 @@ class Keeper:
         self._said: OrderedDict[str, None] = OrderedDict()
         self._renamed: OrderedDict[str, str] = OrderedDict()
         self._erased: Erased | None = None
+        self._settled: OrderedDict[str, None] = OrderedDict()
 
     # -- who ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Keeper:
                     with contextlib.suppress(
                         ErasedMeanwhile
                     ):  # then it is looked once more whether it was one of these
-                        self._of.reach.ask(lambda: self._written(made.taken, made.messages), writes=True)  # noqa: B023
+                        self._of.reach.ask(lambda: self._written(made), writes=True)  # noqa: B023
                         self._note(made.messages)
                         return made.messages["message_id"].to_list()
         except StoreUnreachable:
@@ -149,14 +154,14 @@ class Keeper:
         self._note(ready.messages)
         return ready.messages["message_id"].to_list()
 
-    def _written(self, taken: Normalised, messages: pl.DataFrame) -> int:
+    def _written(self, made: Ready) -> int:
         """Write messages of nobody who was erased when it was last looked; return how many are new.
 
         Raises:
             ErasedMeanwhile: somebody was erased since.
         """
-        assert self._erased is not None
-        return write(self._of.store, taken, messages, self._erased.generation)
+        assert made.looked is not None
+        return write(self._of.store, made.taken, made.messages, made.looked)
 
     def take_session(self, kind: str, given: dict[str, Any]) -> None:
         """Keep that a conversation began ("session") or is over ("ended").
@@ -203,11 +208,11 @@ class Keeper:
             return self._of.store.last_of(agent, session, moment, later=moment == now)
 
         taken = self._normalised([self._placed(row, self.agent_id) for row in rows], now, last_kept)
-        self._erased = Erased(self._of.store, self._of.keys)
-        messages, erased = self._erased.without(taken.messages)
+        looked = self._new_erased()
+        messages, erased = looked.without(taken.messages)
         if erased:
             raise StoreError("the message cannot be kept: its user, session or itself was erased")
-        return Ready(taken, self._said_again(messages) if is_given else messages)
+        return Ready(taken, self._said_again(messages) if is_given else messages, looked)
 
     def _for_spool(self, rows: list[dict[str, Any]], now: datetime, *, is_given: bool) -> Ready:
         """Return the same without the store, by what is known of it here."""
@@ -220,8 +225,9 @@ class Keeper:
         messages = taken.messages
         if self._erased is not None:
             known, erased = self._erased, 0
-            with contextlib.suppress(StoreUnreachable):  # where the key behind the hashes was not needed until now
-                messages, erased = self._of.reach.ask(lambda: known.without(taken.messages))
+            # The store was asked a moment ago; it is only for a key that was not needed until now.
+            with at_most(AGAIN_WAIT_S), contextlib.suppress(StoreUnreachable):
+                messages, erased = known.without(taken.messages)
             if erased:
                 raise StoreError("the message cannot be kept: its user, session or itself was erased")
         if not is_given:
@@ -297,6 +303,7 @@ class Keeper:
                         if not self._drain_lines(read_lines(path), done, limit_s):
                             break
                         spool.done()
+                        self._settled.clear()
                     else:
                         self._drain_held(done, limit_s)
                 else:
@@ -339,10 +346,14 @@ class Keeper:
                 if line is not None and line["kind"] == "messages" and _is_there(line, there):
                     done.known += len(line["messages"])
                     continue
+                if text in self._settled:  # by an earlier call; that of a killed process settles it once more
+                    continue
                 if limit_s is not None and time.monotonic() - began > limit_s:
                     done.why = "there are many"
                     return False
                 self._of.reach.ask(lambda: self._settle(text, line, number, done), writes=True)  # noqa: B023
+                if line is None or line["kind"] != "messages" or limit_s is not None:
+                    _remember(self._settled, text, None)
         except StoreUnreachable as error:
             done.why = str(error)
             return False
@@ -411,7 +422,7 @@ class Keeper:
                 if own != now:  # the same was said at this time before, which was not known when it was spooled
                     _remember(self._renamed, own, now)
         try:
-            new = write(store, taken, messages, looked.generation)
+            new = write(store, taken, messages, looked)
         except ErasedMeanwhile:
             self._settle_messages(line, at, done)
             return

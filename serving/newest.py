@@ -37,6 +37,7 @@ def waiting_of(messages: list[dict[str, Any]], scope: Scope, session: str | None
         and (session is None or message.get("session_id") == session)
     ]
     rows = pl.DataFrame([{name: row.get(name) for name in WAITING} for row in mine], schema=WAITING)
+    rows = rows.unique("message_id", keep="first", maintain_order=True)  # a call that was tried again
     return rows.with_columns(pl.col("occurred_at").str.to_datetime(time_unit="us", time_zone="UTC"))
 
 

@@ -22,6 +22,7 @@ from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
 from records.names import cleaned
+from resources.fence import generation
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
 from serving.access import Access
@@ -181,6 +182,7 @@ class Recaller:
         self._reach = reach
         self._waiting = waiting
         self._withdrawn: OrderedDict[Scope, list[str]] = OrderedDict()
+        self._generation: int | None = None
         self.memories = Memories(vectors)
         self.encoder = None if embedder is None else Encoder(embedder, tokens)
         self.access = access
@@ -195,10 +197,20 @@ class Recaller:
             self.vectors.close()
 
     def forget(self) -> None:
-        """Keep nothing in memory of messages that no run has taken in yet."""
+        """Keep nothing of messages in memory, nor what was asked."""
         self.fresh.clear()
+        self.memories.clear()
+        self._questions.clear()
         if self.vectors is not None:
             self.vectors.clear()
+
+    def _notice_erasures(self) -> None:
+        """Keep nothing in memory of before an erasure by whoever it was."""
+        now = self._asked(lambda: generation(self.store), self._generation)
+        if now != self._generation:
+            if self._generation is not None:
+                self.forget()
+            self._generation = now
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -232,6 +244,7 @@ class Recaller:
             emotion: Current emotion, which memories of the same emotion match.
             now: What ages and "last week" count from; default the current time.
         """
+        self._notice_erasures()
         with nullcontext() if self.vectors is None else self.vectors.answering():
             return self._recall(question, scope, k, kinds, emotion, now or datetime.now(UTC), filters or Filters())
 
@@ -316,7 +329,8 @@ class Recaller:
 
     def _told(self, scope: Scope, question: str) -> list[Told]:
         """Return what no run has taken in yet: of the store, while it is there, and what waits for it."""
-        return [self._asked(lambda: self.fresh.told(scope, question), Told.nothing()), self._waiting_told(scope)]
+        waiting = self._waiting_told(scope)  # first: what is taken in meanwhile is seen in the store, too
+        return [self._asked(lambda: self.fresh.told(scope, question), Told.nothing()), waiting]
 
     def _waiting_told(self, scope: Scope) -> Told:
         waiting = self._waiting() if self._waiting is not None else []
@@ -421,7 +435,8 @@ class Recaller:
         Args:
             meaning: Is done when the question has its vector; None: it has it.
         """
-        fresh = self._pool.submit(self._told, scope, asked.text)
+        # Before the table: what a run takes in meanwhile is seen there.
+        told = self._told(scope, asked.text)
 
         def vector() -> np.ndarray | None:
             if meaning is not None:
@@ -429,7 +444,6 @@ class Recaller:
             return asked.vector
 
         image = self.memories.messages(scope, asked.text, vector if asked.dim else None, asked.late_dim)
-        told = fresh.result()
         if image is None:
             self._look_for_table(scope)
             told = [*told, self._instead(scope)] if self.is_blind else told
@@ -447,8 +461,8 @@ class Recaller:
 
         None: the table of messages cannot be read, so that nobody knows.
         """
-        asks, told = self._asked(lambda: self.fresh.concerned(scope, ids), (False, Told.nothing()))
         waiting = self._waiting_told(scope)
+        asks, told = self._asked(lambda: self.fresh.concerned(scope, ids), (False, Told.nothing()))
         image = self.memories.concerned(scope, ids, asked=asks or waiting.asks)
         if image is None:
             self._look_for_table(scope)

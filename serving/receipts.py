@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from records.ids import content_id
+from resources.fence import raise_generation
 from resources.keys import Keys
 from resources.store import InteractionStore
 
@@ -150,6 +151,8 @@ class Receipts:
     def close(self, receipt: str, removed: dict[str, int], pending: list[str]) -> dict[str, Any]:
         """Say that everything is erased: the work is dropped, the receipt signed; return it."""
         row = self.store.rows("receipts", receipt_id=receipt)[0]
+        with self.store.writer.begin() as connection:  # what was read while it was under way is not committed after it
+            raise_generation(connection, self.store)
         return self._signed(
             {
                 **row,
@@ -163,11 +166,13 @@ class Receipts:
     def note(self, receipt: str, *, pending: list[str], leaks: int | None) -> dict[str, Any]:
         """Say what is still pending and what the leak test found; return the receipt, signed again."""
         row = self.store.rows("receipts", receipt_id=receipt)[0]
-        return self._signed({**row, "pending": json.dumps(pending), "leaks": leaks})
+        # What others did meanwhile stays done.
+        left = [entry for entry in pending if entry in json.loads(row["pending"])]
+        return self._signed({**row, "pending": json.dumps(left), "leaks": leaks})
 
-    def scrub_pending(self) -> bool:
-        """Return whether any receipt waits for the freed pages of the store."""
-        return any(SCRUB_AGAIN in json.loads(row["pending"]) for row in self.store.rows("receipts"))
+    def scrub_pending(self) -> list[str]:
+        """Return the receipts that wait for the freed pages of the store."""
+        return [row["receipt_id"] for row in self.store.rows("receipts") if SCRUB_AGAIN in json.loads(row["pending"])]
 
     def fulfil(
         self,
@@ -175,16 +180,21 @@ class Receipts:
         weeks: Iterable[str] = (),
         persona: str | None = None,
         analytics: bool = False,
-        scrubbed: bool = False,
+        scrubbed: Iterable[str] = (),
     ) -> int:
-        """Say that work which receipts name as pending is done; return how many receipts it stood in."""
+        """Say that work which receipts name as pending is done; return how many receipts it stood in.
+
+        Args:
+            scrubbed: Receipts of erasures whose freed pages were overwritten.
+        """
+        overwritten = set(scrubbed)
         entries = {*map(week_again, weeks), *([train_again(persona)] if persona is not None else [])}
         entries |= {ANALYTICS_AGAIN} if analytics else set()
-        entries |= {SCRUB_AGAIN} if scrubbed else set()
         changed = 0
         for row in self.store.rows("receipts"):
             pending = json.loads(row["pending"])
-            left = [entry for entry in pending if entry not in entries]
+            done = entries | ({SCRUB_AGAIN} if row["receipt_id"] in overwritten else set())
+            left = [entry for entry in pending if entry not in done]
             if row["done_at"] is not None and left != pending:
                 self.note(row["receipt_id"], pending=left, leaks=row["leaks"])
                 changed += 1

@@ -141,6 +141,9 @@ class Spool:
         """Return the lines that wait, oldest first; what is damaged is left out here. Of a file that grew the new ones are read."""
         found: list[dict[str, Any]] = []
         for path in (self.claimed, self.waiting):
+            if not path.exists():
+                self._read.pop(path, None)  # what was read of it is in the store, and may be erased there
+                continue
             with contextlib.suppress(OSError), path.open("rb") as handle:
                 # How it begins (when its first line was said, and under which ids) tells one file from the next, as no inode does.
                 head = handle.read(HEAD)
@@ -159,7 +162,7 @@ class Spool:
 
     def count(self) -> int:
         """Return how many messages wait."""
-        return len(self.messages())
+        return len({row.get("message_id") for row in self.messages()})
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages that wait, as the record Messages has them, times as ISO text, with ``speaker_name``."""

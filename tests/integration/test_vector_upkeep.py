@@ -150,7 +150,7 @@ def test_a_reader_whose_version_was_removed_reads_the_newest(make_settings) -> N
     memories, scope = Memories(VectorStore(settings.vectors_dir)), Scope("lumi", "user-ana")
     opened = memories.table("message_embeddings")
     assert opened is not None
-    known = (memories.vectors.changed(opened[0].name), opened[1])
+    known = (memories.vectors.changed(opened[0].name), opened[1][1])
     for number in (8, 12, 16):
         write_rows(tools.store, said[:number])
         sync(settings, WEEKS[:1])
@@ -159,7 +159,7 @@ def test_a_reader_whose_version_was_removed_reads_the_newest(make_settings) -> N
     folder = settings.vectors_dir / f"{opened[0].name}.lance" / "_versions"
     os.utime(folder, ns=(known[0], known[0]))
     with pytest.raises(RuntimeError, match="(?i)not found"):
-        Memories.messages.__wrapped__(memories, scope, "dog", None, 0)
+        memories._whole(scope, False, 0)
     assert memories.messages(scope, "dog", None, 0).rows.height == 16
 
 
