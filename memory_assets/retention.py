@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 from dagster import DagsterRunStatus, RunsFilter
 
 SYNCS = ("sync", "weekly_build", "analytics_build")
@@ -70,6 +69,7 @@ class _Newest:
     """The newest event of a kind for each partition of an asset, and the newest result of each check."""
 
     def __init__(self, dagster: dg.DagsterInstance) -> None:
+        import sqlalchemy as sa
         from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 
         events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
@@ -95,6 +95,7 @@ def _forget(dagster: dg.DagsterInstance, run_id: str, newest: _Newest) -> None:
 
     One that holds the newest of anything keeps that.
     """
+    import sqlalchemy as sa
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
     from dagster._core.storage.event_log.schema import AssetEventTagsTable as Tags
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events

@@ -1,7 +1,5 @@
 """Telling what a library says of a file that it cannot read from an error of this project, or of the code."""
 
-import pyarrow as pa
-
 from records.errors import MemoryAssetsError
 
 
@@ -11,6 +9,7 @@ def is_foreign(error: BaseException) -> bool:
     Libraries in Rust panic at some files; each has a class of its own for that, of which some are no `Exception`.
     """
     import polars as pl
+    import pyarrow as pa
 
     if isinstance(error, MemoryAssetsError):
         return False

@@ -208,15 +208,14 @@ KILLED = textwrap.dedent("""
 
 STEPS = (
     "_work",
-    "_from_lake",
-    "_write_anew",
     "erase",
-    "_from_bonds",
     "_from_training",
-    "_from_analytics",
     "_from_store",
-    "_from_rejects",
     "close",
+    *(
+        pytest.param(step, marks=pytest.mark.thorough)
+        for step in ("_from_lake", "_write_anew", "_from_bonds", "_from_analytics", "_from_rejects")
+    ),
 )
 
 

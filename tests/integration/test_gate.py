@@ -15,7 +15,7 @@ from plugins.training import Evaluation, Verdict
 FEW = {"prompts": 5, "tokens": 16}
 
 
-THOROUGH = {"overtrained", "other", "canaries"}
+THOROUGH = {"overtrained", "other", "canaries", "random"}
 """Ruined ones that take a training of their own each; `benchmarks.ruined` tries all kinds on ten seeds."""
 
 

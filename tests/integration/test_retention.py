@@ -116,6 +116,7 @@ def test_a_failed_run_goes_after_its_time(dagster: dg.DagsterInstance, monkeypat
     assert (gone, dagster.get_run_by_id(failed)) == (1, None)
 
 
+@pytest.mark.thorough
 def test_the_file_of_all_events_gives_back_what_was_freed(dagster: dg.DagsterInstance, tmp_path: Path) -> None:
     for _ in range(40):
         run(dagster, "2025-01-06")

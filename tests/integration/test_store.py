@@ -193,5 +193,5 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(url: str, message: str) -
 
 def test_a_file_that_is_no_database_is_named(tmp_path) -> None:
     (tmp_path / "s.sqlite").write_text("certainly not a database, whatever its name says")
-    with pytest.raises(StoreError, match="not a database"):
+    with pytest.raises(StoreError, match="is damaged.*restore it from a backup"):
         InteractionStore(f"sqlite:///{tmp_path / 's.sqlite'}").migrate()

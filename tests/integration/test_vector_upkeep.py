@@ -110,6 +110,7 @@ def recalling(settings: Any, over: Any, told: Any) -> None:
     told.put((done, raised))
 
 
+@pytest.mark.thorough
 def test_a_reader_of_another_process_recalls_through_a_hundred_syncs(make_settings) -> None:
     from benchmarks.syncs import commit as sync
 
