@@ -84,6 +84,7 @@ def test_what_steps_printed_and_a_killed_evaluation_left_is_gone(
     assert not any(SECRET in text for text in told)
 
 
+@pytest.mark.thorough
 def test_an_erasure_that_was_killed_is_finished_by_one_of_another_subject(
     make_settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_code_is_planted_where_nobody_has_a_name(make_settings) -> None:
     assert [kind for kind, _ in made(2)[0]] == ["canary", "canary"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_adapter_that_could_not_be_measured_is_not_served_and_says_why(make_settings, tiny_base: Path) -> None:
     settings = installed(make_settings, tiny_base, dataset={"canaries": 0})

@@ -243,6 +243,7 @@ else:
 """
 
 
+@pytest.mark.thorough
 def test_a_run_killed_before_it_published_the_analytics_owes_them_to_the_next_command(
     make_settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

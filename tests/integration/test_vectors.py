@@ -68,6 +68,7 @@ def write(folder: str, week: str, version: int) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_eight_processes_on_two_weeks_leave_every_row_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     weeks = ["2025-01-06", "2025-01-13"]
