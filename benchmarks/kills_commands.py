@@ -60,7 +60,7 @@ style_share = 0
 style_gain = -1
 most_repeating = 1
 most_empty = 1
-own_language = 0
+optional = ["language"]
 exposure_bits = 99
 """
 

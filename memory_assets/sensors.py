@@ -3,6 +3,7 @@
 The count and the watermark come from the store; how messages are marked does not belong here: see `memory_assets.sync`.
 """
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,13 @@ import dagster as dg
 from memory_assets.layers import LAYERS, Slot
 from memory_assets.partitions import PERSONAS, persona_keys
 from memory_assets.retention import forget_old_runs
+from memory_assets.sync import LEFT_TAG
 from memory_assets.tools import Tools
 from records.names import file_name
 from records.weeks import week_of
 
 MAX_ATTEMPTS = 3
-"""Runs per week and watermark; a message that arrives later starts anew."""
+"""Runs in vain per week and watermark; a message that arrives later starts anew."""
 
 
 def build(jobs: dict[str, Any]) -> list[dg.SensorDefinition]:
@@ -128,13 +130,15 @@ def evaluate(instance: dg.DagsterInstance, tools: Tools) -> dg.SensorResult | dg
         if any(not run.is_finished for run in runs):
             notes.append(f"{item.week}: a sync is under way")
             continue
-        # A run that succeeded for this watermark and still left messages unsynced counts, too: it must not start for ever.
-        attempts = sum(run.tags.get("memory/watermark") == str(item.watermark) for run in runs)
-        if attempts >= MAX_ATTEMPTS:
-            notes.append(f"{item.week}: {attempts} runs did not sync it, waiting for a new message; see their logs")
+        same = [run for run in runs if run.tags.get("memory/watermark") == str(item.watermark)]
+        # A run that succeeded and still left messages unsynced counts, too: it must not start for ever. One that left none does not:
+        # what it synced was rated, edited or erased from since.
+        vain = list(itertools.takewhile(lambda run: run.tags.get(LEFT_TAG) != "0", same))
+        if len(vain) >= MAX_ATTEMPTS:
+            notes.append(f"{item.week}: {len(vain)} runs did not sync it, waiting for a new message; see their logs")
             continue
         requests.append(
-            dg.RunRequest(run_key=f"{item.week}:{item.watermark}:{attempts}", partition_key=item.week, tags=tags)
+            dg.RunRequest(run_key=f"{item.week}:{item.watermark}:{len(same)}", partition_key=item.week, tags=tags)
         )
     if not requests:
         return dg.SkipReason("; ".join(notes))

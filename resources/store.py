@@ -62,8 +62,6 @@ class InteractionStore:
             raise StoreError(f"store_url: {self.url.get_backend_name()} is no store; use sqlite or postgresql")
         self.meta = store_metadata()
         self._watch: tuple[Any, int, tuple[int, int]] | None = None
-        self.replaced = False
-        """Whether another file was found in the place of the one that was opened; whoever looks into it sets it back."""
         self._watched = itertools.count()
         self._watch_lock = threading.Lock()
 
@@ -195,7 +193,6 @@ class InteractionStore:
                 if self._watch is not None and self._watch[2] != there:  # another file, e.g. a backup that was put back
                     self._watch[0].close()
                     self._watch = None
-                    self.replaced = True
                 if self._watch is None:
                     # A connection of its own that never writes: SQLite tells each only of what the others committed.
                     fairy = self.engine.raw_connection()
@@ -250,8 +247,7 @@ class InteractionStore:
                 connection, message_added(self._insert(table)), messages.with_columns(received_at=pl.lit(now))
             )
             if feedback:
-                given = self._insert(self.meta.tables["feedback"]).on_conflict_do_nothing()
-                connection.execute(given, list(feedback))
+                self._add_feedback(connection, feedback)
             counted = (
                 sa.select(sa.func.count()).select_from(table).where(table.c.seq > before, table.c.received_at == now)
             )
@@ -524,7 +520,7 @@ class InteractionStore:
         correction: str | None = None,
         quality_override: float | None = None,
     ) -> str:
-        """Keep what somebody said of an answer; return its id.
+        """Keep what somebody said of an answer, and let its week be made again; return its id.
 
         Raises:
             StoreError: there is no such message.
@@ -543,11 +539,33 @@ class InteractionStore:
         messages = self.meta.tables["messages"]
         with self.writer.begin() as connection:
             # Locked, so that it is not erased between the two.
-            there = sa.select(messages.c.seq).where(messages.c.message_id == message_id).with_for_update(read=True)
+            there = sa.select(messages.c.seq).where(messages.c.message_id == message_id).with_for_update()
             if connection.execute(there).first() is None:
                 raise StoreError("there is no such message")
-            connection.execute(self._insert(self.meta.tables["feedback"]).on_conflict_do_nothing(), [row])
+            self._add_feedback(connection, [row])
         return feedback_id
+
+    def _add_feedback(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Add what is not known yet, and let the weeks that it is about be made again."""
+        feedback, messages = self.meta.tables["feedback"], self.meta.tables["messages"]
+        ids = {row["feedback_id"]: row["message_id"] for row in rows}
+        for batch in chunks(ids):
+            known = connection.execute(sa.select(feedback.c.feedback_id).where(feedback.c.feedback_id.in_(batch)))
+            for feedback_id in known.scalars():
+                ids.pop(feedback_id)
+        connection.execute(self._insert(feedback).on_conflict_do_nothing(), list(rows))
+        weeks: set[str] = set()
+        for batch in chunks(dict.fromkeys(ids.values())):
+            rated = messages.c.message_id.in_(batch)
+            # Each is locked first: a sync that is marking it either sees the feedback, or is done and is undone here.
+            locked = sa.select(messages.c.week).where(rated).order_by(messages.c.seq).with_for_update()
+            weeks.update(connection.execute(locked).scalars())
+            connection.execute(sa.update(messages).where(rated).values(synced_at=None))
+        if weeks:
+            # Whoever writes to another message of the week lets it be made again by that: nobody is waited for.
+            free = sa.select(messages.c.seq).where(messages.c.week.in_(weeks), messages.c.synced_at.is_not(None))
+            again = sa.update(messages).where(messages.c.seq.in_(free.with_for_update(skip_locked=True)))
+            connection.execute(again.values(synced_at=None))
 
     def register(self, name: str, *rows: dict[str, Any]) -> None:
         """Add or replace rows of a registry (datasets, adapters, versions) in one transaction."""

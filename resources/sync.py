@@ -1,6 +1,6 @@
 """Sync state of messages: what no run has taken in yet, counted cheaply, and marked exactly."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -83,12 +83,36 @@ class SyncState:
 
     def mark(self, message_ids: Iterable[str]) -> int:
         """Mark exactly these messages as synced; return how many were not before."""
-        m, now, changed = self.messages, datetime.now(UTC), 0
         with self.store.writer.begin() as connection:
-            for batch in chunks(message_ids):
-                changed += connection.execute(
-                    sa.update(m).where(m.c.message_id.in_(batch), m.c.synced_at.is_(None)).values(synced_at=now)
-                ).rowcount
+            return self._mark(connection, message_ids)
+
+    def mark_unchanged(self, weeks: Iterable[str], still: Callable[[str], Iterable[str]]) -> int:
+        """Mark the messages that still are what a run took in; return how many were not marked before.
+
+        What was edited, rated or put elsewhere meanwhile stays unsynced, however late it came: between the last look at a week and
+        its mark nobody changes its messages. PostgreSQL locks their rows, but for those that somebody is changing; SQLite, which
+        keeps out all who write, is looked at before, and once more only if somebody wrote since.
+
+        Args:
+            still: Reads a week from the store, and returns which messages of it may be marked.
+        """
+        m, changed = self.messages, 0
+        for week in weeks:
+            mine = sa.select(m.c.message_id).where(m.c.week == week, m.c.synced_at.is_(None))
+            seen = self.store.state() if self.store.is_sqlite else None
+            same = still(week) if seen is not None else ()
+            with self.store.writer.begin() as connection:
+                free = set(connection.execute(mine.with_for_update(skip_locked=True)).scalars())
+                if seen is None or self.store.state() != seen:
+                    same = still(week)
+                changed += self._mark(connection, [message for message in same if message in free])
+        return changed
+
+    def _mark(self, connection: sa.Connection, message_ids: Iterable[str]) -> int:
+        m, now, changed = self.messages, datetime.now(UTC), 0
+        for batch in chunks(message_ids):
+            made = sa.update(m).where(m.c.message_id.in_(batch), m.c.synced_at.is_(None)).values(synced_at=now)
+            changed += connection.execute(made).rowcount
         return changed
 
     def reopen(self, week: str) -> int:

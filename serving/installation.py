@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serving.keeping import Keeper
     from serving.reach import Reach
     from serving.receipts import Receipts
+    from serving.replaced import Replaced
     from serving.spool import Spool
 
 
@@ -74,10 +75,10 @@ class Installation:
             raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
         opened(store, home)
         if Tombstones(home, store).lost():
-            self._erase_again()
+            self.erase_again()
         return store
 
-    def _erase_again(self) -> None:
+    def erase_again(self) -> None:
         """Erase with an installation of its own: until it is done nobody else is given the store."""
         from resources.reaching import PATIENCE_S, at_most
         from serving.erasure import Erasure
@@ -90,14 +91,12 @@ class Installation:
         finally:
             other.unopened_store.close()
 
-    def look_at_replaced(self) -> None:
-        """Erase once more what came back with a file that was put in the store's place while it was open."""
-        from resources.tombstones import Tombstones
+    @cached_property
+    def replaced(self) -> Replaced:
+        """Return what notices that another store was put in the place of the one that was opened."""
+        from serving.replaced import Replaced
 
-        if self.unopened_store.replaced:
-            self.unopened_store.replaced = False
-            if Tombstones(self.settings.home, self.unopened_store).lost():
-                self._erase_again()
+        return Replaced(self)
 
     @cached_property
     def fence(self) -> Fence:

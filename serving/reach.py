@@ -81,6 +81,7 @@ class Reach:
                 if was_shut:
                     self._knock()
                 _ = self._of.store  # opened and migrated at the first call that reaches it
+                self._of.replaced.look()
             except StoreUnreachable as error:
                 self.reading.shut(str(error))
                 raise

@@ -10,7 +10,6 @@ from records.errors import MemoryAssetsError, StoreError
 from records.ids import content_id
 from records.names import as_id
 from resources.people import People
-from resources.sync import SyncState
 from resources.training_files import opted_out_messages
 from serving.capture import ImportSummary, Preview, import_target, preview
 from serving.installation import Installation
@@ -231,15 +230,13 @@ class Capturing(Installation):
         on_this_scale = None if rating is None else on_scale(rating, scale)
 
         def write() -> str:
-            feedback_id = self.store.add_feedback(
+            return self.store.add_feedback(
                 message_id,
                 rating=on_this_scale,
                 correct=correct,
                 correction=correction,
                 quality_override=quality,
             )
-            SyncState(self.store).reopen(rows[0]["week"])
-            return feedback_id
 
         return self.reach.ask(write, writes=True)
 

@@ -132,6 +132,34 @@ def test_a_store_that_is_restored_from_a_backup_forgets_again(make_settings) -> 
     assert len(client.receipts()) == 3
 
 
+@pytest.mark.parametrize("how", ["another file", "into the same file"])
+def test_a_backup_that_is_put_back_under_a_client_is_erased_from_before_it_answers(make_settings, how: str) -> None:
+    settings = fill(make_settings(), [*others(), *zoes()])
+    store = Path(sa.engine.make_url(settings.store_url).database or "")
+    client = MemoryClient(settings, embedder=False)
+    backup = store.with_suffix(".backup")
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("VACUUM INTO ?", [str(backup)])
+    assert client.recall("quetzal tattoo", agent="lumi", user="user-zoe").memories
+    assert client.forget(user="user-zoe").messages
+    assert client.recall("quetzal tattoo", agent="lumi", user="user-zoe").memories == []
+    if how == "another file":
+        for end in ("-wal", "-shm"):
+            store.with_name(store.name + end).unlink(missing_ok=True)
+        backup.replace(store)
+    else:
+        with contextlib.closing(sqlite3.connect(backup)) as old, contextlib.closing(sqlite3.connect(store)) as now:
+            old.backup(now)
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("SELECT count(*) FROM messages WHERE user_id = 'user-zoe'").fetchone() != (0,)
+    assert client.recall("quetzal tattoo", agent="lumi", user="user-zoe").memories == []
+    assert client.recall("Bilbao", agent="lumi", user="user-ana").memories
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("SELECT count(*) FROM messages WHERE user_id = 'user-zoe'").fetchone() == (0,)
+    with pytest.raises(StoreError, match="erased"):
+        client.remember("me again", agent="lumi", user="user-zoe")
+
+
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_a_reader_that_stays_delays_the_overwriting_and_is_said(request, make_settings, monkeypatch, kind: str) -> None:
     url = {} if kind == "sqlite" else {"store_url": request.getfixturevalue("postgres_url")}

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
@@ -15,6 +17,7 @@ from definitions import build_defs
 from memory_assets.sensors import MAX_ATTEMPTS, evaluate
 from memory_assets.tools import Tools
 from resources.settings import Settings
+from resources.sync import SyncState
 from tests.conftest import MONDAY, message_rows, weekly_run, write_rows
 from tests.integration.test_pipeline import WEEKS, fill, three_weeks
 
@@ -118,6 +121,82 @@ def test_messages_that_arrive_while_a_sync_runs_are_synced_by_the_next_one(
     assert weekly_run(settings, WEEKS[0]).success
     assert tools.sync.unsynced() == 0
     assert tools.vectors.count("message_embeddings") == 35
+
+
+def during_the_facts(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen once while facts are extracted: the snapshot is read by then, and nothing is marked."""
+    from plugins import facts_rules
+
+    inner, happened = facts_rules.RuleFacts.extract, []
+
+    def slow(self, messages):
+        if not happened:
+            happened.append(happens())
+        return inner(self, messages)
+
+    monkeypatch.setattr(facts_rules.RuleFacts, "extract", slow)
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_what_changes_while_a_sync_runs_is_taken_in_by_the_next_one(
+    make_settings, store: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = {} if store == "sqlite" else {"store_url": request.getfixturevalue("postgres_url")}
+    settings = make_settings(**url)
+    rows = [row | {"source_ref": f"id-{n}", "is_id": True} for n, row in enumerate(message_rows(30))]
+    fill(settings, rows)
+    tools = Tools(settings)
+    rated = tools.store.rows("messages", source_ref="id-11")[0]["message_id"]
+    plainly = SyncState.mark_unchanged
+
+    def change() -> None:
+        later = {"text": "Wait, I meant the other bridge", "edited_at": (MONDAY + timedelta(days=1)).isoformat()}
+        write_rows(Tools(settings).store, [rows[4] | later])
+
+    def rated_while_it_looks(self, weeks, still):
+        """On SQLite after the first look; on PostgreSQL before it, as whoever rates a row that is locked waits."""
+        rating = [lambda: Tools(settings).store.add_feedback(rated, rating=-1.0)]
+
+        def look(week: str):
+            same = still(week)
+            if store == "sqlite" and rating:
+                rating.pop()()
+            return same
+
+        if store == "postgresql":
+            rating.pop()()
+        return plainly(self, weeks, look)
+
+    monkeypatch.setattr(SyncState, "mark_unchanged", rated_while_it_looks)
+    during_the_facts(monkeypatch, change)
+    assert weekly_run(settings, WEEKS[0]).success
+    monkeypatch.undo()
+    assert {row["source_ref"] for row in tools.store.rows("messages") if row["synced_at"] is None} == {"id-4", "id-11"}
+    assert weekly_run(settings, WEEKS[0]).success
+    assert tools.sync.unsynced() == 0
+    raw = pl.read_parquet(settings.home / "lake" / "raw_interactions" / f"{WEEKS[0]}.parquet")
+    assert raw.filter(pl.col("message_id") == rated)["feedback_rating"].to_list() == [-1.0]
+    assert "Wait, I meant the other bridge" in raw["text"].to_list()
+
+
+def test_a_week_that_is_rated_again_and_again_is_synced_each_time(settings: Settings) -> None:
+    fill(settings, message_rows(30))
+    tools = Tools(settings)
+    message = tools.store.rows("messages", role="agent")[0]["message_id"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_defs(settings).resolve_job_def("sync")
+        keys = set()
+        for number in range(MAX_ATTEMPTS + 2):
+            asked = evaluate(instance, tools)
+            assert isinstance(asked, dg.SensorResult), number
+            (request,) = asked.run_requests or []
+            keys.add(request.run_key)
+            tags = {**request.tags, "memory/job": "sync"}
+            assert job.execute_in_process(instance=instance, partition_key=request.partition_key, tags=tags).success
+            assert tools.sync.unsynced() == 0
+            tools.store.add_feedback(message, rating=number / 10)
+            assert tools.sync.unsynced() == 30
+        assert len(keys) == MAX_ATTEMPTS + 2  # Dagster asks for a key once
 
 
 def test_the_whole_sensor_loop_syncs_exactly_once(settings: Settings) -> None:
