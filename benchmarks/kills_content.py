@@ -10,6 +10,7 @@ import polars as pl
 
 from memory_assets.publishing import OWED, are_owed
 from memory_assets.tools import Tools
+from resources.fence import GENERATION
 from resources.files import ASIDE
 
 WHEN = {
@@ -124,8 +125,8 @@ def _store(folder: Path, tools: Tools) -> Iterator[tuple[str, Any]]:
     for name in sorted(tools.store.meta.tables):
         rows = []
         for row in tools.store.rows(name):
-            if str(row.get("name")).startswith(OWED):
-                continue  # of a run that goes on, in a folder that was copied
+            if str(row.get("name")).startswith(OWED) or row.get("name") == GENERATION:
+                continue  # of a run that goes on, in a folder that was copied; how often an erasure was begun
             kept = {column: value for column, value in row.items() if column not in WHEN}
             if "synced_at" in kept:
                 kept["synced_at"] = kept["synced_at"] is not None
