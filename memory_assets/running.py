@@ -208,18 +208,21 @@ def finish(result: Any) -> None:
     """
     if result.success:
         return
-    failures = [event for event in result.all_events if event.is_step_failure]
-    reasons = []
-    for event in failures:
-        error = event.step_failure_data.error
-        cause = error.cause if error is not None and error.cause is not None else error
-        # An error of this project is its sentence; of another the class tells more than nothing.
-        said = OWN.sub("", cause.message.strip().splitlines()[0]) if cause else "failed"
-        reasons.append(f"{event.step_key}: {said}")
     checks = [
         f"{check.asset_key.to_user_string()}: check {check.check_name} failed{': ' * bool(check.description)}{check.description or ''}"
         for check in result.get_asset_check_evaluations()
         if not check.passed
     ]
+    reasons = []
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        error = event.step_failure_data.error
+        cause = error.cause if error is not None and error.cause is not None else error
+        if checks and cause is not None and cause.cls_name == "DagsterAssetCheckFailedError":
+            continue  # the check says why
+        # An error of this project is its sentence; of another the class tells more than nothing.
+        said = OWN.sub("", cause.message.strip().splitlines()[0]) if cause else "failed"
+        reasons.append(f"{event.step_key}: {said}")
     what = "; ".join([*reasons, *checks]) or "the run failed"
     raise MemoryAssetsError(f"{what} (run {result.run_id}, see it with `memory ui`)")

@@ -122,11 +122,7 @@ class AdapterBook:
             again = self._serve_again(before, deployer)
             self.store.set_status(adapter_id, "approved" if adapter["status"] != "deployed" else "retired")
             raise TrainingError(f"{adapter_id} does not answer as it does here: {found['why']}; {again}")
-        with self.of.fence.committing():
-            if self.get(adapter_id)["status"] == "quarantined":
-                deployer.withdraw(it)
-                raise TrainingError(f"{adapter_id} was quarantined while it was deployed: it is not served")
-            return self._note(adapter, deployer.name, place, found)
+        return self._served(it, adapter, deployer, place, found)
 
     def rollback(self, persona: str, layer: str = "personality", skill: str | None = None) -> Row:
         """Serve again what was served before the adapter that is served now; return its deployment.
@@ -147,9 +143,19 @@ class AdapterBook:
             usable = adapter["status"] not in ("quarantined", "candidate") and self.weights(adapter).is_dir()
             if row["withdrawn_at"] is None or row["adapter_id"] == now or not usable:
                 continue
-            place = deployer.deploy(self.deployment(adapter, serving=deployer.answers))
-            return self._note(adapter, deployer.name, place, None)
+            it = self.deployment(adapter, serving=deployer.answers)
+            return self._served(it, adapter, deployer, deployer.deploy(it), None)
         raise TrainingError(f"no adapter of {persona} was deployed before this one that may be served")
+
+    def _served(
+        self, it: Deployment, adapter: Row, deployer: Deployer, place: str, found: dict[str, Any] | None
+    ) -> Row:
+        """Note what is served now, unless an erasure took it away while it was deployed."""
+        with self.of.fence.committing():
+            if self.get(adapter["adapter_id"])["status"] == "quarantined":
+                deployer.withdraw(it)
+                raise TrainingError(f"{adapter['adapter_id']} was quarantined while it was deployed: it is not served")
+            return self._note(adapter, deployer.name, place, found)
 
     def quarantine(self, adapters: Iterable[Row], *, erase: bool) -> list[str]:
         """Take adapters away from where servers find them, for good; return which.

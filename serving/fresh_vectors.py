@@ -14,7 +14,7 @@ import numpy as np
 from plugins.encoding import Encoder
 from serving.fresh import Told
 from serving.image import Image
-from serving.quiet import one_thread
+from plugins.one_thread import one_thread
 
 AT_ONCE = 400
 """Characters of the newest messages that a question embeds; with the packaged models some 100 ms of computing."""

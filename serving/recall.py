@@ -33,7 +33,7 @@ from serving.fresh import Fresh, Told
 from serving.fresh_vectors import FreshVectors
 from serving.image import UNKNOWN_TURN, Image, joined, taken
 from serving.newest import Waiting, newest_told, waiting_told, was_taken_in
-from serving.quiet import one_thread
+from plugins.one_thread import one_thread
 from serving.ranking import Ranked, rank, reason
 from serving.reach import Reach
 from serving.scope import Scope

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memory_assets.tools import Tools
+from plugins.deployers import FolderDeployer
 from plugins.training import Deployer, Deployment
 from records.errors import StoreError, TrainingError
 from resources.settings import Settings
@@ -165,3 +166,25 @@ def test_quarantine_undeploys_takes_descendants_along_and_cannot_be_undone_by_ro
     ended = [row for row in tools.store.rows("deployments") if row["adapter_id"] in gone]
     assert all(row["withdrawn_at"] is not None for row in ended)
     assert json.loads(book.get("old")["evaluation"])["passed"]
+
+
+@pytest.mark.parametrize("way", ["promote", "rollback"])
+def test_what_is_quarantined_while_it_is_deployed_is_not_served(tools: Tools, monkeypatch, way: str) -> None:
+    book = tools.adapter_book
+    book.promote(registered(tools, "old"))
+    registered(tools, "new")
+    if way == "rollback":
+        book.promote("new")
+    late = "old" if way == "rollback" else "new"
+    plainly = FolderDeployer.deploy
+
+    def deploy(self, deployment: Deployment) -> str:
+        place = plainly(self, deployment)
+        book.quarantine(tools.store.rows("adapters", adapter_id=late), erase=False)
+        return place
+
+    monkeypatch.setattr(FolderDeployer, "deploy", deploy)
+    with pytest.raises(TrainingError, match="was quarantined while"):
+        book.rollback("lumi") if way == "rollback" else book.promote(late)
+    assert current(tools.settings) != late
+    assert statuses(tools)[late] == "quarantined"

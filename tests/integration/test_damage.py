@@ -22,6 +22,7 @@ from records.interactions import RawInteractions
 from resources.exports import write_export
 from resources.settings import Settings
 from resources.training_files import adapter_row, write_dataset
+from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import search
 from tests.conftest import fast_settings, killed_run, message_rows, weekly_run, write_rows
@@ -151,6 +152,26 @@ def test_every_command_answers_or_says_which_file_and_what_mends_it(memory, harm
         code, said = memory(*command)
         if code:
             assert "memory repair" in said or "agent" in said, said
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.name)
+def test_what_makes_anything_makes_it_or_says_what_mends_it_and_a_chat_goes_on(memory, harm: Harm) -> None:
+    settings = memory.settings
+    harmed = harm.inflict(settings.home)
+    client = MemoryClient(settings)
+    for n in range(3):
+        assert client.remember(f"The quokka sleeps in room {n}", agent="lumi", user="user-ana")
+    answered = client.context("quokka", agent="lumi", user="user-ana")
+    assert "quokka sleeps in room 2" in answered.text
+    client.facts(agent="lumi", user="user-ana")
+    client.recall("quokka", agent="lumi", user="user-ana")
+    client.close()
+    trains = [("train", "personality", "lumi")] if harmed.startswith(("datasets", "adapters")) else []
+    export = ("export", str(settings.home.parent / "out.jsonl"), "--agent", "lumi")
+    for command in (export, *trains, ("plan", "--run"), ("materialize", "--all")):
+        code, said = memory(*command)
+        assert not code or "memory repair" in said or (trains and "check gate failed" in said), said
 
 
 @pytest.mark.parametrize("names", HALVES, ids=["first", "second"])

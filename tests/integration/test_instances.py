@@ -1,6 +1,7 @@
 """Dagster's instance of an installation: opened by several at once, by one that is killed, and after runs that were killed."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -272,4 +273,20 @@ def test_a_run_killed_before_it_published_the_analytics_owes_them_to_the_next_co
     assert (done.leaks, done.pending) == (0, [])
     with Tools(settings).warehouse.connect() as connection:
         assert connection.execute("SELECT sum(interactions) FROM pipeline_health").fetchone() == (12,)
+    assert not are_owed(Tools(settings))
+
+
+def test_a_copy_of_an_installation_whose_original_goes_on_owes_the_analytics_itself(make_settings) -> None:
+    from memory_assets.publishing import are_owed, owing
+
+    settings: Settings = fill(make_settings(), three_weeks())
+    with owing(Tools(settings)):
+        assert not are_owed(Tools(settings))  # whoever owes them is at work
+        Tools(settings).store.close()
+        shutil.copytree(settings.home, settings.home.with_name("copy"))
+        copied = Tools(make_settings("copy"))
+        assert are_owed(copied)
+        with owing(copied):
+            pass
+        assert not are_owed(copied)
     assert not are_owed(Tools(settings))
