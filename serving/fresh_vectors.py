@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from plugins.encoding import Encoder
+from plugins.one_thread import one_thread
 from serving.fresh import Told
 from serving.image import Image
-from plugins.one_thread import one_thread
 
 AT_ONCE = 400
 """Characters of the newest messages that a question embeds; with the packaged models some 100 ms of computing."""

@@ -21,6 +21,7 @@ from plugins.contracts import Embedder, TokenEmbedder
 from plugins.decay import strength
 from plugins.encoding import Encoder
 from plugins.lexicon import language_of
+from plugins.one_thread import one_thread
 from records.names import cleaned
 from resources.fence import generation
 from resources.store import InteractionStore
@@ -33,7 +34,6 @@ from serving.fresh import Fresh, Told
 from serving.fresh_vectors import FreshVectors
 from serving.image import UNKNOWN_TURN, Image, joined, taken
 from serving.newest import Waiting, newest_told, waiting_told, was_taken_in
-from plugins.one_thread import one_thread
 from serving.ranking import Ranked, rank, reason
 from serving.reach import Reach
 from serving.scope import Scope
