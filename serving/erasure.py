@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from plugins.sources.opening import sweep_unpacked
+from plugins.sources import scratch
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
@@ -125,7 +125,9 @@ class Erasure:
         done.removed = self.receipts.removed_so_far(subject)
         done.receipt = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
-        done.count("unfinished", sweep_asides(self.of.settings.home) + sweep_unpacked() + self._beside_exports())
+        home = self.of.settings.home
+        unpacked = scratch.sweep(home / scratch.FOLDER)
+        done.count("unfinished", sweep_asides(home) + unpacked + self._beside_exports())
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
