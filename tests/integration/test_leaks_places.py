@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
+from resources.scrub import scrub_store
 from resources.settings import Settings
 from resources.tables import UTCDateTime, store_metadata
 from serving.leaks import search
@@ -204,3 +205,36 @@ def test_a_text_in_a_table_of_vectors_is_reported(kind: str, when: str, home: Se
         assert "vectors" in reported(home)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.postgres
+def test_what_postgresql_remembers_of_values_goes_with_them_where_a_table_is_emptied(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    settings = fast_settings(tmp_path, store_url=postgres_url)
+    tools = Tools(settings)
+    tables = [table for table in tools.store.meta.tables.values() if table.name != "installation_state"]
+    alone = tools.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with alone as connection:
+        for table in tables:
+            for value in range(2):  # of two values there is a histogram
+                given = row(table, next(c.name for c in table.columns if isinstance(c.type, sa.String)))
+                given = {name: f"{SAID} {value}" if isinstance(one, str) else one for name, one in given.items()}
+                given |= {name: value for name, one in given.items() if type(one) is int}
+                connection.execute(sa.insert(table).values(given))
+            connection.execute(sa.text(f'VACUUM (FULL, ANALYZE) "{table.name}"'))
+            connection.execute(sa.delete(table))
+        before = made(connection)
+        assert "store.files" in search([SAID], settings, tools.store, tools.vectors).found
+        assert scrub_store(tools.store)
+        assert search([SAID], settings, tools.store, tools.vectors).found == {}
+        assert made(connection) == before
+    tools.store.close()
+
+
+def made(connection: sa.Connection) -> list[Any]:
+    """Return how the tables and indexes of the store are made."""
+    columns = "SELECT table_name, column_name, data_type, collation_name, column_default, is_nullable FROM information_schema.columns"
+    indexes = "SELECT tablename, indexname, indexdef, '', '', '' FROM pg_indexes"
+    query = f"{columns} WHERE table_schema = 'public' UNION ALL {indexes} WHERE schemaname = 'public' ORDER BY 1, 2, 3"
+    return list(connection.execute(sa.text(query)).all())
