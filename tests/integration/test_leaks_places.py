@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
+from plugins.sources.scratch import scratch, within
 from resources.scrub import scrub_store
 from resources.settings import Settings
 from resources.tables import UTCDateTime, store_metadata
@@ -67,10 +68,9 @@ def test_a_text_in_any_column_of_the_store_is_reported(table: str, column: str, 
         connection.execute(sa.insert(of).values(row(of, column)))
     try:
         found = reported(home)
-        # A receipt's work names its subject until the erasure is done: rows of receipts are not read, but bytes are.
-        assert f"store.{table}" in found or (
-            table == "receipts" and found.keys() & {"store.sqlite", "store.sqlite-wal"}
-        )
+        # Of receipts only what is to be done is read, but all bytes are.
+        in_bytes = table == "receipts" and column != "work" and found.keys() & {"store.sqlite", "store.sqlite-wal"}
+        assert f"store.{table}" in found or in_bytes
     finally:
         with store.writer.begin() as connection:
             connection.execute(sa.delete(of).where(of.c[column] == SAID))
@@ -173,6 +173,33 @@ def test_a_text_in_any_file_is_reported(place: str, home: Settings) -> None:
             if folder not in before:
                 shutil.rmtree(folder, ignore_errors=True)
     assert place.partition("/")[0] not in reported(home)
+
+
+def test_a_text_that_an_import_under_way_unpacked_is_reported_and_gone_when_it_was_killed(home: Settings) -> None:
+    with within(home.home / "unpacked"), scratch() as folder:
+        text(folder / "_chat.txt")
+        assert reported(home) == {"unpacked": 1}
+    left = home.home / "unpacked/of-a-killed-one"
+    left.mkdir()
+    text(left / "_chat.txt")
+    assert reported(home) == {}
+    assert not left.exists()
+
+
+def test_a_text_in_an_export_that_lies_where_it_was_written_is_reported(home: Settings, tmp_path: Path) -> None:
+    store, path = Tools(home).store, tmp_path / "out.jsonl"
+    of = store.meta.tables["exports"]
+    path.write_text(json.dumps({"said": SAID}), encoding="utf-8")
+    with store.writer.begin() as connection:
+        connection.execute(sa.insert(of).values(row(of, "export_id") | {"export_id": "x_1", "path": str(path)}))
+    try:
+        assert reported(home) == {"exported": 1}
+        path.rename(tmp_path / "elsewhere.jsonl")
+        assert reported(home) == {}
+    finally:
+        with store.writer.begin() as connection:
+            connection.execute(sa.delete(of))
+        store.close()
 
 
 @pytest.mark.parametrize(
