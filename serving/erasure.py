@@ -26,7 +26,7 @@ from resources.scrub import PATIENCE_S, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
 from resources.tombstones import Tombstones
-from resources.training_files import adapters_of, datasets_of, unregistered
+from resources.training_files import adapters_of, clear, datasets_of, unregistered
 from serving.capture import Erased, conversation, of_conversation
 from serving.damaged import Damaged
 from serving.erasing_rows import (
@@ -384,7 +384,7 @@ class Erasure:
                 shutil.rmtree(home / row["path"], ignore_errors=True)
         done.quarantined = self.of.adapter_book.quarantine(adapters_of(self.store, work.datasets), erase=True)
         for folder in left:
-            shutil.rmtree(folder, ignore_errors=True)
+            clear(folder)
         done.count("datasets", len(work.datasets))
         done.count("unfinished", len(left))
 

@@ -175,8 +175,9 @@ def _bundles(home: Path) -> Iterator[tuple[str, list[Path]]]:
         if bundle and (here != place or size >= CHUNK):
             yield place, bundle
             bundle, size = [], 0
-        place, size = here, size + path.stat().st_size
-        bundle.append(path)
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed: it holds nothing
+            place, size = here, size + path.stat().st_size
+            bundle.append(path)
     if bundle:
         yield place, bundle
 
