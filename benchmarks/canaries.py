@@ -75,14 +75,16 @@ def _is(kind: Kind, place: str, string: str) -> bool:
 
 def told_by_leak_test(planted: Planted, reached: dict[str, list[str]]) -> list[str]:
     """Return the kinds that the product's leak test reports, each looked for by itself."""
-    tools, told = Tools(planted.settings), []
+    tools, told, found = Tools(planted.settings), [], dict[tuple[str, ...], dict[str, int]]()
     with contextlib.closing(tools.store):
         for kind in planted.kinds:
             places = reached[kind.name]
             if not places or kind.file or kind.unseen:
                 continue
-            leaks = search([string.lower() for string in kind.strings], planted.settings, tools.store, tools.vectors)
-            if any(_same(place, there) for place in places for there in leaks.found):
+            if kind.strings not in found:
+                needles = [string.lower() for string in kind.strings]
+                found[kind.strings] = search(needles, planted.settings, tools.store, tools.vectors).found
+            if any(_same(place, there) for place in places for there in found[kind.strings]):
                 told.append(kind.name)
     return told
 
@@ -125,8 +127,11 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="canaries-"))
     line: dict[str, Any] = {"benchmark": "canaries", "store": options.store, "reader": options.reader}
-    with database() if options.store == "postgresql" else contextlib.nullcontext("") as url:
-        planted = Planted(folder, url).plant()
+    with contextlib.ExitStack() as held:
+        url = held.enter_context(database()) if options.store == "postgresql" else ""
+        planted = Planted(folder, url)
+        held.callback(planted.others.kill)
+        planted.plant()
         reached, _ = looked(planted)
         line["tried"] = len(planted.kinds)
         line["reached"] = sum(bool(places) for places in reached.values())

@@ -67,6 +67,13 @@ class Others:
             os.killpg(self.processes[what].pid, signal.SIGKILL)
         return {what: process.wait(LIMIT_S) for what, process in self.processes.items()}
 
+    def kill(self) -> None:
+        """Kill what is still there."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(LIMIT_S)
+
     def _of(self, what: str) -> Path:
         return self.folder / "others" / what.replace(" ", "-")
 

@@ -178,11 +178,11 @@ def test_a_text_in_any_file_is_reported(place: str, home: Settings) -> None:
 def test_a_text_that_an_import_under_way_unpacked_is_reported_and_gone_when_it_was_killed(home: Settings) -> None:
     with within(home.home / "unpacked"), scratch() as folder:
         text(folder / "_chat.txt")
-        assert reported(home) == {"unpacked": 1}
+        assert reported(home)["unpacked"] == 1
     left = home.home / "unpacked/of-a-killed-one"
     left.mkdir()
     text(left / "_chat.txt")
-    assert reported(home) == {}
+    assert "unpacked" not in reported(home)
     assert not left.exists()
 
 
@@ -193,9 +193,9 @@ def test_a_text_in_an_export_that_lies_where_it_was_written_is_reported(home: Se
     with store.writer.begin() as connection:
         connection.execute(sa.insert(of).values(row(of, "export_id") | {"export_id": "x_1", "path": str(path)}))
     try:
-        assert reported(home) == {"exported": 1}
+        assert reported(home)["exported"] == 1
         path.rename(tmp_path / "elsewhere.jsonl")
-        assert reported(home) == {}
+        assert "exported" not in reported(home)
     finally:
         with store.writer.begin() as connection:
             connection.execute(sa.delete(of))
