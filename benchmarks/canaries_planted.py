@@ -233,12 +233,13 @@ class Planted:
     # -- what is made of it ---------------------------------------------------------------------------------------
 
     def _runs_that_fail(self) -> None:
+        # The plugins that are given texts while a week is made, see `benchmarks.canaries_loud`; the run fails, as it should.
         for what in ("scorer", "emotion", "facts", "anonymizer"):
             with _environment(LOUD_AT=what), contextlib.suppress(MemoryAssetsError):
                 materialize_weeks(self.settings, [WEEKS[1]], _quiet)
             self.kind(f"error that quotes: {what}", "errors/*", f"quóz{what}")
             self.kind(f"Dagster's word of it: {what}", "dagster/*", f"quóz{what}")
-        # Whatever comes of it: it is a plugin's own KeyError, or what an import makes of it.
+        # A plugin raises what it likes, here a KeyError: what comes of it in the import is not what is looked at.
         with _environment(LOUD_AT="source"), contextlib.suppress(Exception):
             MemoryClient(self.settings).import_file(str(self.folder / "first.jsonl"), format="loud")
         self.kind("error that quotes: source", "*", "quózsource")
@@ -272,6 +273,7 @@ class Planted:
             self.interactions = self._made_of_hers(tools, "scored_interactions")
             facts = self._made_of_hers(tools, "facts")
             pseudonyms = [tools.keys.pseudonym(kind, value) for kind, value in (("user", USER), ("session", SESSION))]
+        # Those whose rows lead to messages by what was said in them or by their ids; then those that do by what is known of her.
         for asset in (
             "raw_interactions",
             "scored_interactions",
@@ -455,7 +457,7 @@ class Planted:
             archive.writestr("loud.txt", f"{FIRST_NAME}: a {WORD} in an archive")
         self.given.append("chat.zip")
         self.others.start("import", "kill").wait()
-        self.kind("temporary folder of a killed import", "temp/*", WORD)
+        self.kind("killed import: among the system's temporary files", "temp/*", WORD)
 
     def _begun(self) -> None:
         """Begin an erasure of one of her sessions, killed after it wrote down what is to be done."""
