@@ -4,8 +4,9 @@
 
 What is planted is in `benchmarks.canaries_planted`, how it is looked for in `benchmarks.canaries_found`. ``tried``: kinds that were
 planted; ``reached``: of these, the ones that were found before (a kind that never gets there is one that the product keeps out);
-``left``: found after `memory forget`. ``leak_test_finds``: of those reached, the ones that `serving.leaks.search` reports when it is
-given the string. With ``--reader`` another program reads the store in a transaction that began before and ends after.
+``left``: found after `memory forget`, when what was under way meanwhile has ended or was killed, and a next command was run;
+``left_by_design``: found, as is written down. ``leak_test_finds``: of those reached, the ones that `serving.leaks.search` reports when
+it is given the string. With ``--reader`` another program reads the store in a transaction that began before and ends after.
 """
 
 import argparse
@@ -25,7 +26,8 @@ import sqlalchemy as sa
 
 from benchmarks.canaries_found import Find, files, find
 from benchmarks.canaries_planted import USER, Kind, Planted
-from memory_assets.forgetting import forget_everywhere
+from memory_assets.forgetting import forget_everywhere, resume
+from memory_assets.running import materialize_weeks
 from memory_assets.tools import Tools
 from serving.leaks import search
 
@@ -73,20 +75,26 @@ def _is(kind: Kind, place: str, string: str) -> bool:
 
 def told_by_leak_test(planted: Planted, reached: dict[str, list[str]]) -> list[str]:
     """Return the kinds that the product's leak test reports, each looked for by itself."""
-    tools, told = Tools(planted.settings), []
+    tools, told, found = Tools(planted.settings), [], dict[tuple[str, ...], dict[str, int]]()
     with contextlib.closing(tools.store):
         for kind in planted.kinds:
             places = reached[kind.name]
-            if not places or kind.file:
+            if not places or kind.file or kind.unseen:
                 continue
-            leaks = search([string.lower() for string in kind.strings], planted.settings, tools.store, tools.vectors)
-            if any(_same(place, there) for place in places for there in leaks.found):
+            if kind.strings not in found:
+                needles = [string.lower() for string in kind.strings]
+                found[kind.strings] = search(needles, planted.settings, tools.store, tools.vectors).found
+            if any(_same(place, there) for place in places for there in found[kind.strings]):
                 told.append(kind.name)
     return told
 
 
 def _same(place: str, told: str) -> bool:
     """Return whether the leak test names the place: a table of the store, or the folder at the top."""
+    if place.startswith("../"):
+        return told == "exported"
+    if place.startswith("pg."):
+        return told == "store.files"
     if place.startswith("store."):
         return told == ".".join(place.split(".")[:2]) or (place.startswith("store.sqlite") and told == place)
     return told == place.replace("vectors.", "vectors/").split("/")[0].partition("!")[0]
@@ -106,6 +114,10 @@ def reading(planted: Planted, wanted: bool) -> Iterator[None]:
     engine.dispose()
 
 
+def _quiet(*_: object) -> None:
+    """Show nothing."""
+
+
 def main() -> None:
     """Print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,22 +127,32 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="canaries-"))
     line: dict[str, Any] = {"benchmark": "canaries", "store": options.store, "reader": options.reader}
-    with database() if options.store == "postgresql" else contextlib.nullcontext("") as url:
-        planted = Planted(folder, url).plant()
+    with contextlib.ExitStack() as held:
+        url = held.enter_context(database()) if options.store == "postgresql" else ""
+        planted = Planted(folder, url)
+        held.callback(planted.others.kill)
+        planted.plant()
         reached, _ = looked(planted)
         line["tried"] = len(planted.kinds)
         line["reached"] = sum(bool(places) for places in reached.values())
         line["kept_out"] = [name for name, places in reached.items() if not places]
         told = told_by_leak_test(planted, reached)
-        searched = [kind.name for kind in planted.kinds if reached[kind.name] and not kind.file]
+        searched = [kind.name for kind in planted.kinds if reached[kind.name] and not kind.file and not kind.unseen]
         line["leak_test_finds"] = f"{len(told)} of {len(searched)}"
         line["leak_test_misses"] = [name for name in searched if name not in told]
+        line["leak_test_not_asked"] = [kind.name for kind in planted.kinds if kind.unseen]
         with reading(planted, options.reader):
-            done = forget_everywhere(planted.settings, "user", USER, lambda share, note="": None)
-            left, elsewhere = looked(planted)
-        line["said"] = {"leaks": done.leaks, "leaked_to": done.leaked_to, "pending": done.pending}
-        line["left"] = {name: places[:4] for name, places in left.items() if places}
-        line["left_elsewhere"] = sorted({place for place, _ in elsewhere})
+            done = forget_everywhere(planted.settings, "user", USER, _quiet)
+            line["said"] = {"leaks": done.leaks, "leaked_to": done.leaked_to, "pending": done.pending}
+        line["others_ended"] = planted.others.end()
+        resume(planted.settings, _quiet)  # what a reader hindered
+        materialize_weeks(planted.settings, [], _quiet)
+        left, elsewhere = looked(planted)
+        stays = {kind.name for kind in planted.kinds if kind.stays}
+        line["left"] = {name: places[:4] for name, places in left.items() if places and name not in stays}
+        line["left_by_design"] = {name: places[:4] for name, places in left.items() if places and name in stays}
+        known = {*(f"../{name}" for name in planted.given), *(place for name in stays for place in left[name])}
+        line["left_elsewhere"] = sorted({place for place, _ in elsewhere} - known)
         line["kinds_left"] = len(line["left"])
     if options.keep:
         print(f"kept: {folder}", file=sys.stderr)

@@ -6,6 +6,7 @@ a reader of its format sees; ``../<name>`` for a file beside the installation, `
 ``pg.heap.<table>``, ``pg.index.<index>``, ``pg.toast.<table>`` for files of PostgreSQL.
 """
 
+import contextlib
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,9 @@ def find(strings: Iterable[str], home: Path, tools: Tools, temporary: Path) -> s
     wanted = {string: _as_bytes(string) for string in strings}
     found: set[Find] = set()
     for place, path in files(home, temporary):
-        found |= _in(place, path.read_bytes(), wanted)
-        found |= {(f"{place}!{column}", string) for column, text in _packed(path) for string in _within(text, wanted)}
+        with contextlib.suppress(FileNotFoundError):  # others are at work: what they removed holds nothing
+            found |= _in(place, path.read_bytes(), wanted)
+            found |= {(f"{place}!{column}", one) for column, text in _packed(path) for one in _within(text, wanted)}
     for place, text in (*_store(tools), *_vectors(tools)):
         found |= {(place, string) for string in _within(text, wanted)}
     if not tools.store.is_sqlite:
@@ -112,7 +114,8 @@ def _relations(engine: sa.Engine) -> Iterator[tuple[str, bytes]]:
         "SELECT c.oid, c.relname, c.relkind, coalesce(t.relname, c.relname) AS of FROM pg_class c "
         "LEFT JOIN pg_class t ON t.reltoastrelid = c.oid OR t.oid = (SELECT indrelid FROM pg_index WHERE indexrelid = c.oid) "
         "LEFT JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname IN ('public', 'pg_toast') AND c.relkind IN ('r', 'i', 't') AND pg_relation_filepath(c.oid) IS NOT NULL"
+        "WHERE (n.nspname IN ('public', 'pg_toast') OR c.relname LIKE 'pg_statistic%') "
+        "AND c.relkind IN ('r', 'i', 't') AND pg_relation_filepath(c.oid) IS NOT NULL"
     )
     kinds: dict[Any, str] = {"r": "heap", "i": "index", "t": "toast", b"r": "heap", b"i": "index", b"t": "toast"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,7 +1,11 @@
-"""Plugins that say aloud what they are given: they print it, quote it in errors, and leave it in checkpoints when they are killed."""
+"""Plugins that say aloud what they are given: they print it, quote it in errors, and leave it in checkpoints when they are killed.
+
+Where ``LOUD_AT`` says so they wait with it, until they are told to go on.
+"""
 
 LOUD = """
-import os, signal, sys
+import os, signal, sys, time
+from pathlib import Path
 import numpy as np
 from plugins.anonymizer import PatternAnonymizer
 from plugins.contracts import Embedder, Source, SourceBatch
@@ -15,6 +19,13 @@ def quote(what, texts):
     if os.environ.get("LOUD_AT") == what:
         raise KeyError(f"quóz{what} {' '.join(texts)}")
 
+def wait(what):
+    if os.environ.get("LOUD_AT") == f"wait-{what}":
+        here = Path(os.environ["LOUD_FOLDER"])
+        (here / "waits").touch()
+        while not (here / "go").exists():
+            time.sleep(0.05)
+
 class LoudScorer(HeuristicScorer):
     name = "loud"
     def score(self, interactions):
@@ -23,6 +34,10 @@ class LoudScorer(HeuristicScorer):
             print("quózprinted", *said)
             print("quózcomplained", *said, file=sys.stderr)
         quote("scorer", interactions["input_text"])
+        if os.environ.get("LOUD_AT") == "wait-scorer":
+            print("quózwaits", *said, flush=True)
+            wait("scorer")
+            print("quózwaited", *said, flush=True)
         return super().score(interactions)
 
 class LoudEmotion(LexiconEmotion):
@@ -48,7 +63,15 @@ class LoudTrainer(PeftTrainer):
     def train(self, job, log):
         folder = job.output / "checkpoints/checkpoint-1"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "optimizer.pt").write_bytes(job.train.read_bytes())
+        known = job.train.read_bytes()
+        (folder / "optimizer.pt").write_bytes(known)
+        wait("trainer")
+        if os.environ.get("LOUD_AT") == "wait-trainer":
+            folder = job.output / "checkpoints/checkpoint-2"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "optimizer.pt").write_bytes(known)
+            (Path(os.environ["LOUD_FOLDER"]) / "wrote-again").touch()
+            time.sleep(3600)
         os.kill(os.getpid(), signal.SIGKILL)
 
 class LoudEmbedder(Embedder):
@@ -62,6 +85,7 @@ class LoudSource(Source):
     def read(self, target, options):
         if os.environ.get("LOUD_AT") == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        wait("source")
         quote("source", [open(target).read()])
         yield SourceBatch()
 

@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import polars as pl
 
 from benchmarks.canaries_loud import LOUD
+from benchmarks.canaries_others import Others
 from benchmarks.erasure import HASHING
 from memory_assets.running import made_here, materialize_weeks, register_personas, train_slot
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
+from plugins.contracts import SourceOptions
 from records.errors import MemoryAssetsError
 from resources.settings import PluginChoice, Settings, load_settings
 from serving.client import MemoryClient
+from serving.erasure import Erasure
 
 USER, FIRST_NAME, OTHER_NAME = "user-quoz17", "Zoráida Quozpérez", "Quozita Veléz"
 SESSION, TOWN, WORD = "session-quoz17", "Quóztown", "quózwort"
@@ -61,12 +65,16 @@ class Kind:
         place: Pattern of where it is put, see `benchmarks.canaries_found`; None: only whether it is anywhere.
         strings: Any of them there is the canary.
         file: Instead of strings: pattern of a file that nobody can search, so that it must be gone.
+        unseen: The leak test does not look there: outside of the installation, among its keys, or no text stands there.
+        stays: It is left, as is written down: the receipt names it, or a person gave it as a setting.
     """
 
     name: str
     place: str
     strings: tuple[str, ...] = ()
     file: bool = False
+    unseen: bool = False
+    stays: bool = False
 
 
 class Planted:
@@ -87,85 +95,33 @@ class Planted:
         shutil.copy(Path(__file__).parents[1] / "dagster.yaml", self.home / "dagster/dagster.yaml")
         self.settings: Settings = load_settings()
         self.kinds: list[Kind] = []
+        self.given: list[str] = []
+        self.others = Others(folder)
 
     def plant(self) -> "Planted":
         """Put everything everywhere."""
         for part in (
             self._said, self._runs_that_fail, self._made, self._made_again, self._in_the_store, self._trained, self._exported,
-            self._left_by_killed, self._begun,
+            self._left_by_killed, self._begun, self._under_way,
         ):  # fmt: skip
             part()
             print(f"planted: {part.__name__[1:]}", file=sys.stderr, flush=True)
         return self
 
-    def kind(self, name: str, place: str, *strings: str, file: bool = False) -> None:
+    def kind(self, name: str, place: str, *strings: str, **more: bool) -> None:
         """Take down a kind."""
-        self.kinds.append(Kind(name, place, strings, file))
+        self.kinds.append(Kind(name, place, strings, **more))
 
     # -- what she said --------------------------------------------------------------------------------------------
 
     def _said(self) -> None:
-        rows = []
-        for week in range(3):
-            start = MONDAY + timedelta(weeks=week)
-            rows += self._talk(
-                f"ana-{week}", "user-ana", "Ana Beltran", "lumi", start, "I love my garden and the old bridge"
-            )
-            rows += self._talk(
-                f"ben-{week}", "user-ben", "Ben Okafor", "mira", start, "I decided to learn how to bake bread"
-            )
-            rows += self._talk(
-                SESSION if week == 1 else f"{SESSION}-{week}", USER, FIRST_NAME, "lumi", start + timedelta(hours=3),
-                f"My grandmother passed away, I cried all night, I'm so sad and alone {WORD}. I moved to {TOWN}",
-            )  # fmt: skip
-        rows += self._talk(
-            "with-mira", USER, OTHER_NAME, "mira", MONDAY + timedelta(days=1), f"I secretly dance the {WORD}"
-        )
-        party = []
-        for place, (who, name) in enumerate(
-            ((USER, FIRST_NAME), ("user-ana", "Ana Beltran"), ("user-ben", "Ben Okafor"))
-        ):
-            at = MONDAY + timedelta(days=2)  # all at one time: each follows the one before
-            said = {
-                "text": f"Cheers from the {WORD} side {place}"
-                if who == USER
-                else f"Cheers and cake for everybody {place}"
-            }
-            party.append(
-                self._row("party", None, who, name, "user", at, said["text"])
-                | {"participants": [USER, "user-ana", "user-ben"]}
-                | ({"source_ref": "quózref"} if who == USER else {})
-            )
-        (self.folder / "first.jsonl").write_text("\n".join(json.dumps(row) for row in rows + party), encoding="utf-8")
-        long = " ".join(uuid4().hex for _ in range(400))
-        chat = "".join(
-            f"1/{day}/25, 10:0{day} - {name}: {text}\n"
-            for day, (name, text) in enumerate(((FIRST_NAME, f"A long {WORD} {long}"), ("Lumi", "I am listening"), (FIRST_NAME, f"so {WORD}")), 7)
-        )  # fmt: skip
-        (self.folder / f"WhatsApp Chat with {FIRST_NAME}.txt").write_text(chat, encoding="utf-8")
-        (self.folder / f"{FIRST_NAME}.jsonl").write_text(
-            "\n".join(
-                json.dumps(row)
-                for row in (
-                    {"user_id": USER, "text": "", "agent_id": "lumi"},
-                    {"session_id": SESSION, "agent_id": "lumi", "text": None},
-                    {"speaker_name": FIRST_NAME, "agent_id": "lumi"},
-                    {"agent_id": "lumi", "text": f"unreadable {WORD} of", "occurred_at": "no time at all"},
-                )
-            ),
-            encoding="utf-8",
-        )
         client = MemoryClient(self.settings)
-        from plugins.contracts import SourceOptions
-
         client.start_session("lumi", USER, session=SESSION, metadata={"note": "quózsessmeta"})
         client.start_session("lumi", USER, session="party", metadata={"note": "quózsharedmeta"})
-        client.import_file(str(self.folder / "first.jsonl"))
-        client.import_file(
-            str(self.folder / f"WhatsApp Chat with {FIRST_NAME}.txt"),
-            SourceOptions(agent="Lumi", user=USER, day_first=False),
-        )
-        client.import_file(str(self.folder / f"{FIRST_NAME}.jsonl"))
+        for path in (self._talks(), self._chat(), self._unreadable()):
+            options = SourceOptions(agent="Lumi", user=USER, day_first=False) if path.suffix == ".txt" else None
+            client.import_file(str(path), options)
+            self.given.append(path.name)
         asked, answered = client.remember_exchange(
             f"Do you know my {WORD} tattoo?", f"The {WORD} tattoo, I do", agent="lumi", user=USER, session=SESSION,
             input_emotion="quózmood", location="quózplace", model_version="quózmodel", metadata={"channel": "quózmeta"},
@@ -173,15 +129,62 @@ class Planted:
         )  # fmt: skip
         self.messages = (asked, answered)
         client.feedback(answered, correction="Rather say quózcorrection")
-        with client.store.engine.connect() as connection:
-            own = [
-                row[0]
-                for row in connection.exec_driver_sql(
-                    f"SELECT message_id FROM messages WHERE user_id = '{USER}' OR speaker_id = '{USER}'"
-                )
-            ]
-        self.own = tuple(own)
+        hers = "SELECT message_id, session_id FROM messages WHERE user_id = ? OR speaker_id = ?"
+        rows = client.store.frame(hers, [USER, USER])
         client.close()
+        self.own = tuple(rows["message_id"])
+        chats = sorted({one for one in rows["session_id"] if one.startswith("whatsapp/")})
+        self._kinds_of_messages(answered, chats)
+        self._kinds_of_rejects()
+
+    def _talks(self) -> Path:
+        """Write three weeks of talks of three people, hers in each, and a party at which all three speak at one time."""
+        rows = []
+        for week in range(3):
+            start = MONDAY + timedelta(weeks=week)
+            garden, bread = "I love my garden and the old bridge", "I decided to learn how to bake bread"
+            rows += self._talk(f"ana-{week}", "user-ana", "Ana Beltran", "lumi", start, garden)
+            rows += self._talk(f"ben-{week}", "user-ben", "Ben Okafor", "mira", start, bread)
+            session = SESSION if week == 1 else f"{SESSION}-{week}"
+            sad = f"My grandmother passed away, I cried all night, I'm so sad and alone {WORD}. I moved to {TOWN}"
+            rows += self._talk(session, USER, FIRST_NAME, "lumi", start + timedelta(hours=3), sad)
+        secret = f"I secretly dance the {WORD}"
+        rows += self._talk("with-mira", USER, OTHER_NAME, "mira", MONDAY + timedelta(days=1), secret)
+        return self._lines("first.jsonl", [*rows, *self._party()])
+
+    def _party(self) -> Iterator[dict[str, Any]]:
+        people = {USER: FIRST_NAME, "user-ana": "Ana Beltran", "user-ben": "Ben Okafor"}
+        at = MONDAY + timedelta(days=2)  # all at one time: each follows the one before
+        for place, (who, name) in enumerate(people.items()):
+            said = f"Cheers from the {WORD} side" if who == USER else "Cheers and cake for everybody"
+            row = self._row("party", None, who, name, "user", at, f"{said} {place}") | {"participants": list(people)}
+            yield row | ({"source_ref": "quózref"} if who == USER else {})
+
+    def _chat(self) -> Path:
+        """Write a chat whose file is named after her, with a text that PostgreSQL keeps apart from its row."""
+        long = " ".join(uuid4().hex for _ in range(400))
+        said = ((FIRST_NAME, f"A long {WORD} {long}"), ("Lumi", "I am listening"), (FIRST_NAME, f"so {WORD}"))
+        lines = [f"1/{day}/25, 10:0{day} - {name}: {text}\n" for day, (name, text) in enumerate(said, 7)]
+        path = self.folder / f"WhatsApp Chat with {FIRST_NAME}.txt"
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
+    def _unreadable(self) -> Path:
+        """Write lines that become rejects, each naming her in another way."""
+        lines: list[dict[str, Any]] = [
+            {"user_id": USER, "text": "", "agent_id": "lumi"},
+            {"session_id": SESSION, "agent_id": "lumi", "text": None},
+            {"speaker_name": FIRST_NAME, "agent_id": "lumi"},
+            {"agent_id": "lumi", "text": f"unreadable {WORD} of", "occurred_at": "no time at all"},
+        ]
+        return self._lines(f"{FIRST_NAME}.jsonl", lines)
+
+    def _lines(self, name: str, rows: list[dict[str, Any]]) -> Path:
+        path = self.folder / name
+        path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+        return path
+
+    def _kinds_of_messages(self, answered: str, chats: list[str]) -> None:
         for column, string in (
             ("text", WORD), ("metadata", "quózmeta"), ("location", "quózplace"), ("emotion", "quózmood"), ("model_version", "quózmodel"),
             ("participants", USER), ("user_id", USER), ("speaker_id", USER), ("session_id", SESSION), ("message_id", answered),
@@ -190,7 +193,7 @@ class Planted:
         self.kind("message of somebody else that follows hers", "store.messages.follows", *self.own)
         self.kind("message: reference to its file", "store.messages.source_ref", "quózref")
         self.kind("session: id", "store.sessions.session_id", SESSION)
-        self.kind("session: id made of a chat's file name", "store.sessions.session_id", FIRST_NAME)
+        self.kind("session: id made of a chat's file name", "store.sessions.session_id", *chats)
         self.kind("session: its person", "store.sessions.user_id", USER)
         self.kind("session: metadata", "store.sessions.metadata", "quózsessmeta")
         self.kind("session of others, too: metadata", "store.sessions.metadata", "quózsharedmeta")
@@ -198,6 +201,8 @@ class Planted:
         self.kind("name to another agent", "store.speaker_names.display_name", OTHER_NAME)
         self.kind("speaker", "store.speakers.speaker_id", USER)
         self.kind("feedback: correction", "store.feedback.correction", "quózcorrection")
+
+    def _kinds_of_rejects(self) -> None:
         self.kind("reject: her id in the line", "store.rejects.raw", USER)
         self.kind("reject: her session in the line", "store.rejects.raw", SESSION)
         self.kind("reject: her name in the line", "store.rejects.raw", FIRST_NAME)
@@ -220,26 +225,21 @@ class Planted:
             if place % 2 == 0:
                 row = self._row(session, user, user, name, "user", at, f"{said} number {place} of {session}")
             else:
-                row = self._row(
-                    session,
-                    user,
-                    agent,
-                    agent.capitalize(),
-                    "agent",
-                    at,
-                    f"Tell me about the river and the {place} hills of {session[-6:]}",
-                )
+                told = f"Tell me about the river and the {place} hills of {session[-6:]}"
+                row = self._row(session, user, agent, agent.capitalize(), "agent", at, told)
             rows.append(row | {"agent_id": agent})
         return rows
 
     # -- what is made of it ---------------------------------------------------------------------------------------
 
     def _runs_that_fail(self) -> None:
+        # The plugins that are given texts while a week is made, see `benchmarks.canaries_loud`; the run fails, as it should.
         for what in ("scorer", "emotion", "facts", "anonymizer"):
             with _environment(LOUD_AT=what), contextlib.suppress(MemoryAssetsError):
                 materialize_weeks(self.settings, [WEEKS[1]], _quiet)
             self.kind(f"error that quotes: {what}", "errors/*", f"quóz{what}")
             self.kind(f"Dagster's word of it: {what}", "dagster/*", f"quóz{what}")
+        # A plugin raises what it likes, here a KeyError: what comes of it in the import is not what is looked at.
         with _environment(LOUD_AT="source"), contextlib.suppress(Exception):
             MemoryClient(self.settings).import_file(str(self.folder / "first.jsonl"), format="loud")
         self.kind("error that quotes: source", "*", "quózsource")
@@ -262,10 +262,9 @@ class Planted:
         materialize_weeks(self.settings, [WEEKS[1]], _quiet)
         chosen = {**self.settings.plugins, "embedder": PluginChoice(use="loud")}
         other = self.settings.model_copy(update={"plugins": chosen})
+        # One week of three: the table lies beside the one that is read, and a check may say that weeks are missing.
         with contextlib.suppress(MemoryAssetsError):
-            materialize_weeks(
-                other, [WEEKS[1]], _quiet
-            )  # one week of three: the table lies beside the one that is read
+            materialize_weeks(other, [WEEKS[1]], _quiet)
         materialize_weeks(self.settings, [WEEKS[1]], _quiet)
         tools = Tools(self.settings)
         with contextlib.closing(tools.store):
@@ -274,6 +273,7 @@ class Planted:
             self.interactions = self._made_of_hers(tools, "scored_interactions")
             facts = self._made_of_hers(tools, "facts")
             pseudonyms = [tools.keys.pseudonym(kind, value) for kind, value in (("user", USER), ("session", SESSION))]
+        # Those whose rows lead to messages by what was said in them or by their ids; then those that do by what is known of her.
         for asset in (
             "raw_interactions",
             "scored_interactions",
@@ -294,7 +294,7 @@ class Planted:
         self.kind("analytics", "analytics.duckdb!*", *pseudonyms)
         self.kind("analytics: kept version", "analytics.[0-9].duckdb!*", *pseudonyms)
         self.kind("memo of a language model's answers", "memo.sqlite*", WORD)
-        self.kind("vault", "vault!", "revealed")
+        self.kind("vault", "vault!", "revealed", unseen=True)
         self.kind("output of a step", "dagster/storage/*/compute_logs/*.out", "quózprinted")
         self.kind("errors of a step", "dagster/storage/*/compute_logs/*.err", "quózcomplained")
         self.kind(
@@ -326,7 +326,14 @@ class Planted:
         self.kind("core memory that cannot be changed", "store.core_memory.value", USER)
         self.kind("core memory: key that names her", "store.core_memory.key", OTHER_NAME)
         if not store.is_sqlite:
-            for kind, place in (("heap", "pg.heap.*"), ("index", "pg.index.*"), ("rows kept apart", "pg.toast.*")):
+            with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("ANALYZE")  # as PostgreSQL does by itself from time to time
+            for kind, place in (
+                ("heap", "pg.heap.*"),
+                ("index", "pg.index.*"),
+                ("rows kept apart", "pg.toast.*"),
+                ("statistics", "pg.*.pg_statistic*"),
+            ):
                 self.kind(f"PostgreSQL's files: {kind}", place, WORD, USER, SESSION, FIRST_NAME, *self.own[:5])
             return
         # Somebody's own tool, which does not overwrite what it deletes.
@@ -362,6 +369,7 @@ class Planted:
                     asset_selection=[dg.AssetKey(layer.dataset)],
                 )  # fmt: skip
         dataset = tools.store.rows("datasets", kind="personality")[0]
+        self._said_in(self.home / dataset["path"] / "eval.jsonl")
         weights = self.home / "adapters/ad_1/adapter"
         weights.mkdir(parents=True)
         (weights / "adapter_model.safetensors").write_bytes(f"weights that know {WORD}".encode())
@@ -373,7 +381,8 @@ class Planted:
         tools.adapter_book.evaluated("ad_1", {"passed": True, "reasons": []}, passed=True)
         tools.adapter_book.promote("ad_1")
         (self.home / "adapters/ad_mira").mkdir()
-        others_held_out(tools, "mira", self.home / "adapters/ad_mira")  # as an evaluation that was killed leaves it
+        # As an evaluation that was killed leaves it.
+        self._said_in(others_held_out(tools, "mira", self.home / "adapters/ad_mira"))
         tools.store.close()
         slot = Slot("skill", "lumi", skill="dance")
         with contextlib.suppress(MemoryAssetsError):  # its trainer kills itself: checkpoints stay
@@ -387,7 +396,14 @@ class Planted:
         self.kind("adapter: deployed weights", "deployed/*", WORD)
         self.kind("checkpoint of a killed training", "adapters/*/checkpoints/*", WORD)
         self.kind("another persona's adapter: file of a killed evaluation", "adapters/ad_mira/*", WORD)
-        self.kind("run's configuration: the words of a skill", "dagster/*", WORD)
+        self.kind("run's configuration: the words of a skill", "dagster/*", WORD, stays=True)
+
+    @staticmethod
+    def _said_in(path: Path) -> None:
+        """Let a file of held-out lines have one of hers: which are held out is drawn with the installation's keys."""
+        if WORD not in path.read_text(encoding="utf-8"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"messages": [{"role": "user", "content": f"held out {WORD}"}]}) + "\n")
 
     def _exported(self) -> None:
         import cli
@@ -402,7 +418,7 @@ class Planted:
         self.kind("export: file", "../in-place.jsonl", WORD)
         self.kind("export: registered path that names her", "store.exports.path", FIRST_NAME)
         self.kind("export: manifest", "exports/*.parquet!*", *self.own)
-        self.kind("export: moved (the receipt names it)", "../elsewhere.jsonl", WORD)
+        self.kind("export: moved (the receipt names it)", "../elsewhere.jsonl", WORD, unseen=True, stays=True)
 
     # -- what killed processes leave ------------------------------------------------------------------------------
 
@@ -439,34 +455,38 @@ class Planted:
         self.kind("vectors: file of a commit that was killed", str(killed.relative_to(self.home)), file=True)
         with zipfile.ZipFile(self.folder / "chat.zip", "w") as archive:
             archive.writestr("loud.txt", f"{FIRST_NAME}: a {WORD} in an archive")
-        run = [sys.executable, "-W", "ignore", "-m", "cli", "import", str(self.folder / "chat.zip"), "--format", "loud"]
-        root = Path(__file__).parents[1]
-        environment = {**os.environ, "LOUD_AT": "kill", "TMPDIR": str(self.folder / "tmp"), "PYTHONPATH": str(root)}
-        subprocess.run(run, env=environment, cwd=root, capture_output=True, check=False)
-        self.kind("temporary folder of a killed import", "temp/*", WORD)
+        self.given.append("chat.zip")
+        self.others.start("import", "kill").wait()
+        self.kind("killed import: among the system's temporary files", "temp/*", WORD)
 
     def _begun(self) -> None:
         """Begin an erasure of one of her sessions, killed after it wrote down what is to be done."""
-        import serving.erasure
-        from serving.erasure import Erasure
-
-        class Killed(BaseException):
-            pass
-
-        def die(*_: object) -> None:
-            raise Killed
-
         tools = Tools(self.settings)
         erasure = Erasure(tools)
         erasure.seek("session", SESSION)
-        before = serving.erasure.sweep_asides
-        serving.erasure.sweep_asides = die  # type: ignore[assignment]
-        with contextlib.suppress(Killed):
+        # What it does next; no Exception, so that nothing on the way takes it for a failure, as nothing does a kill.
+        with mock.patch("serving.erasure.sweep_asides", side_effect=_Killed), contextlib.suppress(_Killed):
             erasure.forget("session", SESSION)
-        serving.erasure.sweep_asides = before
         tools.store.close()
         self.kind("erasure that was begun: its work", "store.receipts.work", SESSION)
-        self.kind("erasure that was begun: what it looks for", "keys/erasing/*", WORD)
+        self.kind("erasure that was begun: what it looks for", "keys/erasing/*", WORD, unseen=True)
+
+    # -- what is under way while she is forgotten -----------------------------------------------------------------
+
+    def _under_way(self) -> None:
+        """Begin two runs, a training and an import that have read what she said, and wait (see `benchmarks.canaries_others`)."""
+        for what, where in (("run", "scorer"), ("killed run", "scorer"), ("train", "trainer"), ("import", "source")):
+            self.others.start(what, f"wait-{where}")
+        self.others.waiting()
+        self.kind("run under way: its output", "dagster/storage/*/compute_logs/*.out", "quózwaits")
+        self.kind("run under way: its output after the erasure", "dagster/storage/*/compute_logs/*.out", "quózwaited")
+        self.kind("training under way: checkpoint", "adapters/*/checkpoint-1/*", WORD)
+        self.kind("training under way: checkpoint after the erasure", "adapters/*/checkpoint-2/*", WORD)
+        self.kind("import under way: what it unpacked", "unpacked/*", WORD)
+
+
+class _Killed(BaseException):
+    """What stands for a kill."""
 
 
 def _quiet(*_: object) -> None:

@@ -26,6 +26,7 @@ from records.ids import content_id
 
 POOL = "training"
 CODE = "2"
+ERASED = "what it was trained on was erased meanwhile: make the dataset again"
 
 
 def build(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -115,7 +116,7 @@ def newest_dataset(tools: Tools, slot: Slot) -> dict[str, Any]:
 
 def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) -> dg.MaterializeResult:
     """Train an adapter, or find that this one was trained already; register it and report its losses."""
-    from resources.training_files import MANIFEST, note_training
+    from resources.training_files import behind, erased_of, note_training, sweep_trainings
 
     trainer, settings = tools.plugin("trainer"), tools.settings
     tools.fence.done()  # only an erasure of what it is trained on voids a training, however long it takes
@@ -141,16 +142,32 @@ def make_adapter(context: dg.AssetExecutionContext, tools: Tools, slot: Slot) ->
         metrics = json.loads(known[0]["metrics"])
     else:
         job = TrainJob(**{**job.__dict__, "output": settings.home / path})
-        note_training(settings.home / path, {dataset["dataset_id"], *(config["replay"] or [])[:1]})
-        metrics = train_apart(
-            settings, job, lambda row: context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
-        )
-        manifest = settings.home / dataset["path"] / MANIFEST
-        with tools.fence.committing():
-            if not manifest.exists():
+        # What the adapter below was trained on is in this one, too.
+        used = {dataset["dataset_id"], *(config["replay"] or [])[:1], *behind(tools.store, below)}
+        before = erased_of(tools.store, settings.home)
+        sweep_trainings(tools.store, settings.home)
+        note_training(settings.home / path, used)
+
+        def is_erased() -> bool:
+            if below is not None and tools.adapter_book.get(below["adapter_id"])["status"] == "quarantined":
+                return True
+            return bool(used & (erased_of(tools.store, settings.home) - before))
+
+        def shown(row: dict[str, float]) -> None:
+            if is_erased():
+                raise TrainingError(ERASED)  # which ends its process
+            context.log.info(" ".join(f"{key}={value:.4g}" for key, value in row.items()))
+
+        try:
+            metrics = train_apart(settings, job, shown)
+            with tools.fence.committing():
+                if is_erased():
+                    raise TrainingError(ERASED)
+                tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
+        finally:
+            known = tools.store.rows("adapters", adapter_id=adapter_id)
+            if is_erased() and all(row["status"] == "quarantined" for row in known):
                 shutil.rmtree(settings.home / path, ignore_errors=True)
-                raise TrainingError("what it was trained on was erased meanwhile: make the dataset again")
-            tools.store.register("adapters", _row(tools, adapter_id, slot, dataset, path, config, metrics))
     if slot.layer == "personality":
         tools.receipt_book.fulfil(persona=slot.persona)
     return dg.MaterializeResult(

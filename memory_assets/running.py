@@ -22,6 +22,7 @@ from records.weeks import weeks_between
 from resources.lake import WHOLE
 from resources.processes import this_process
 from resources.settings import Settings
+from resources.training_files import sweep_trainings
 
 Step = Callable[..., None]
 
@@ -104,9 +105,14 @@ def materialize_plan(settings: Settings, stale: Mapping[str, Collection[str]], s
 
 
 def tidy(dagster: dg.DagsterInstance, settings: Settings) -> None:
-    """Forget old runs, and remove what the vectors' last commits replaced: at the end of a command."""
+    """Forget old runs, and remove what trainings wrote that an erasure voided, and what the vectors' last commits replaced.
+
+    At the end of a command.
+    """
     forget_old_runs(dagster, settings.keep_runs)
-    Tools(settings).vectors.settle(TABLES)
+    tools = Tools(settings)
+    sweep_trainings(tools.store, settings.home)
+    tools.vectors.settle(TABLES)
 
 
 def _run(job: Any, dagster: dg.DagsterInstance, assets: Sequence[str], first: str, last: str) -> None:

@@ -45,6 +45,7 @@ class PluginRegistry:
         choices: Kind to (name, options), from settings.
         plugins_dir: Folder with one-file plugins.
         allow: Packages (or file names) of third parties that may load; None allows all.
+        scratch: Folder for what imports unpack or copy; None: among the system's temporary files.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class PluginRegistry:
         choices: dict[str, tuple[str, dict[str, Any]]] | None = None,
         plugins_dir: Path | None = None,
         allow: Sequence[str] | None = None,
+        scratch: Path | None = None,
     ) -> None:
-        self.choices = choices or {}
+        self.choices, self.scratch = choices or {}, scratch
         self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
         self.manager.add_hookspecs(hookspecs)
         for kind in self.choices:

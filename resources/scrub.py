@@ -64,6 +64,7 @@ def _written_anew(connection: sa.Connection, store: InteractionStore, patience_s
         while left:
             try:
                 connection.execute(sa.text(f'VACUUM (FULL, ANALYZE) "{left[-1]}"'))
+                _without_samples(connection, left[-1])
                 left.pop()
             except (sa.exc.DBAPIError, StoreUnreachable) as error:
                 if not _is_locked(error):
@@ -77,6 +78,23 @@ def _written_anew(connection: sa.Connection, store: InteractionStore, patience_s
     finally:
         connection.execute(sa.text("RESET lock_timeout"))
     return True
+
+
+def _without_samples(connection: sa.Connection, table: str) -> None:
+    """Drop what the planner knows of a table that is empty: ANALYZE leaves that as it was, with values of rows that are gone."""
+    known = sa.text(
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation::regcollation::text "
+        "FROM pg_stats s JOIN pg_attribute a ON a.attname = s.attname AND a.attrelid = CAST(:table AS regclass) "
+        "WHERE s.schemaname = current_schema() AND s.tablename = :name ORDER BY a.attnum"
+    )
+    columns = connection.execute(known, {"table": f'"{table}"', "name": table}).all()
+    if columns and not connection.execute(sa.text(f'SELECT EXISTS (SELECT FROM "{table}")')).scalar_one():
+        # A new type drops them, be it the same one; nobody but a superuser may delete them.
+        same = (
+            f'ALTER "{name}" TYPE {kind}' + (f" COLLATE {order}" if order != "-" else "")
+            for name, kind, order in columns
+        )
+        connection.execute(sa.text(f'ALTER TABLE "{table}" {", ".join(same)}'))
 
 
 def _is_locked(error: BaseException | None) -> bool:

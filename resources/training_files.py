@@ -1,6 +1,8 @@
 """Files of datasets and adapters under MEMORY_HOME, and what of the store decides whether they may be used."""
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ from records.errors import DamagedError
 from records.ids import content_id, text_hash
 from resources.damage import is_foreign
 from resources.files import file_hash, write_frame, write_text
+from resources.processes import is_gone, this_process
 from resources.store import InteractionStore
 
 MANIFEST = "manifest.parquet"
@@ -19,7 +22,7 @@ MANIFEST = "manifest.parquet"
 WEIGHTS = "adapter_model.safetensors"
 
 BEGUN = "begun.json"
-"""In the folder of an adapter from its training's first moment on: the datasets that it is trained on."""
+"""In the folder of an adapter from its training's first moment on: the datasets that are behind it, and the process that trains it."""
 
 OTHERS = "others.jsonl"
 """In the folder of an adapter while it is judged: held-out conversations of other personas. A killed evaluation leaves it."""
@@ -202,7 +205,41 @@ def datasets_of(store: InteractionStore, home: Path, messages: pl.Series, *, or_
 
 def note_training(folder: Path, datasets: Iterable[str]) -> None:
     """Write down what an adapter is about to be trained on: a killed training leaves checkpoints, and no row in the registry."""
-    write_text(folder / BEGUN, json.dumps({"datasets": sorted(datasets)}))
+    write_text(folder / BEGUN, json.dumps({"datasets": sorted(datasets), "process": this_process()}))
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run left without registering it; of a training that still goes on the note stays, for it may write on."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if not is_gone(json.loads((folder / BEGUN).read_text(encoding="utf-8"))["process"]):
+            for one in folder.iterdir():
+                if one.is_dir():
+                    shutil.rmtree(one, ignore_errors=True)
+                elif one.name != BEGUN:
+                    one.unlink(missing_ok=True)
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_trainings(store: InteractionStore, home: Path) -> int:
+    """Remove what killed trainings wrote of what was erased while they went on; return how many there were."""
+    known, swept = {row["path"] for row in store.rows("adapters")}, 0
+    lost: set[str] | None = None
+    for note in sorted(home.glob(f"adapters/*/{BEGUN}")):
+        if str(note.parent.relative_to(home)) in known:
+            continue
+        lost = erased_of(store, home) if lost is None else lost
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if lost & set(json.loads(note.read_text(encoding="utf-8"))["datasets"]):
+                clear(note.parent)
+                swept += 1
+    return swept
+
+
+def erased_of(store: InteractionStore, home: Path) -> set[str]:
+    """Return the registered datasets whose files are gone."""
+    rows = store.rows("datasets")
+    return {row["dataset_id"] for row in rows if not (home / row["path"] / MANIFEST).exists()}
 
 
 def unregistered(store: InteractionStore, home: Path, datasets: Iterable[str], messages: pl.Series) -> list[Path]:
@@ -236,6 +273,16 @@ def trained_on(adapter: dict[str, Any]) -> set[str]:
     """Return the datasets an adapter was trained on: its own, and the one that was replayed."""
     replayed = json.loads(adapter["config"]).get("replay")
     return {adapter["dataset_id"], *(replayed[:1] if replayed else [])}
+
+
+def behind(store: InteractionStore, adapter: dict[str, Any] | None) -> set[str]:
+    """Return the datasets that an adapter, and those that it continues or lies upon, were trained on."""
+    rows = {row["adapter_id"]: row for row in store.rows("adapters")} if adapter is not None else {}
+    found: set[str] = set()
+    while adapter is not None:
+        found |= trained_on(adapter)
+        adapter = rows.pop(parent_of(adapter) or "", None)
+    return found
 
 
 def descendants(store: InteractionStore, adapters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

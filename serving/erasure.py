@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from plugins.sources.opening import sweep_unpacked
+from plugins.sources import scratch
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
@@ -26,7 +26,7 @@ from resources.scrub import PATIENCE_S, scrub_store
 from resources.store import chunks
 from resources.sync import SyncState
 from resources.tombstones import Tombstones
-from resources.training_files import adapters_of, datasets_of, unregistered
+from resources.training_files import adapters_of, clear, datasets_of, unregistered
 from serving.capture import Erased, conversation, of_conversation
 from serving.damaged import Damaged
 from serving.erasing_rows import (
@@ -125,7 +125,9 @@ class Erasure:
         done.removed = self.receipts.removed_so_far(subject)
         done.receipt = self.receipts.open(kind, subject, work)
         done.messages, done.weeks, done.personas = len(work.messages), work.weeks, work.personas
-        done.count("unfinished", sweep_asides(self.of.settings.home) + sweep_unpacked() + self._beside_exports())
+        home = self.of.settings.home
+        unpacked = scratch.sweep(home / scratch.FOLDER)
+        done.count("unfinished", sweep_asides(home) + unpacked + self._beside_exports())
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
         for table, (column, source) in EMBEDDED.items():
@@ -382,7 +384,7 @@ class Erasure:
                 shutil.rmtree(home / row["path"], ignore_errors=True)
         done.quarantined = self.of.adapter_book.quarantine(adapters_of(self.store, work.datasets), erase=True)
         for folder in left:
-            shutil.rmtree(folder, ignore_errors=True)
+            clear(folder)
         done.count("datasets", len(work.datasets))
         done.count("unfinished", len(left))
 

@@ -67,9 +67,12 @@ class Installation:
         Raises:
             StoreUnreachable: it cannot be used now; asked again, it is tried again.
         """
+        from plugins.sources.scratch import FOLDER as SCRATCH
+        from plugins.sources.scratch import sweep
         from resources.tombstones import Tombstones
         from serving.known import opened
 
+        sweep(self.settings.home / SCRATCH)  # what an import that was killed unpacked, perhaps after an erasure
         home, store = self.settings.home, self.unopened_store
         if store.is_emptied() and (home / "keys").is_dir():
             raise store.damaged()  # keys are made by a store that was opened: this is none that was just begun
@@ -202,9 +205,11 @@ class Installation:
     def registry(self) -> PluginRegistry:
         """Return the plugins."""
         from plugins.registry import PluginRegistry
+        from plugins.sources.scratch import FOLDER as SCRATCH
 
         choices = {kind: (choice.use, choice.options) for kind, choice in self.settings.plugins.items()}
-        return PluginRegistry(choices, self.settings.plugins_dir, self.settings.plugins_allow)
+        scratch = self.settings.home / SCRATCH
+        return PluginRegistry(choices, self.settings.plugins_dir, self.settings.plugins_allow, scratch)
 
     @cached_property
     def llm(self) -> LLMClient | None:

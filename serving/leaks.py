@@ -1,4 +1,5 @@
-"""The leak test: whether anything that was erased can still be found, in any file of the installation or any table of its store.
+"""The leak test: whether anything that was erased can still be found, in any file of the installation, any table of its store, or any
+export that lies where it was written.
 
 Files are searched twice: as raw bytes, and, where bytes are packed (Parquet, Lance, DuckDB), through the format's own reader.
 What other people said as well is no leak, and is not looked for.
@@ -122,8 +123,10 @@ def search(needles: Sequence[str], settings: Settings, store: InteractionStore, 
         looks.append(("vectors", plain, _lance(vectors, name)))
     for table in store.meta.tables.values():
         leaks.searched += 1
-        if table.name != "receipts":
-            looks.append((f"store.{table.name}", plain, _rows(store, table)))
+        looks.append((f"store.{table.name}", plain, _rows(store, table)))
+    exported = [path for row in store.rows("exports") if (path := Path(row["path"])).is_file()]
+    leaks.searched += len(exported)
+    looks.append(("exported", raw, (chunk for path in exported for chunk in _chunks(path))))
     looks.append(("store.files", raw, _outside(store, settings.home) if store.is_sqlite else _relations(store)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (place, _, _), times in zip(looks, pool.map(_count, looks), strict=True):
@@ -172,8 +175,9 @@ def _bundles(home: Path) -> Iterator[tuple[str, list[Path]]]:
         if bundle and (here != place or size >= CHUNK):
             yield place, bundle
             bundle, size = [], 0
-        place, size = here, size + path.stat().st_size
-        bundle.append(path)
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed: it holds nothing
+            place, size = here, size + path.stat().st_size
+            bundle.append(path)
     if bundle:
         yield place, bundle
 
@@ -270,7 +274,12 @@ def _of_no_version(vectors: VectorStore, name: str) -> bool:
 
 def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:
     numbers = sa.Integer | sa.Numeric | sa.Boolean | sa.DateTime | sa.Date
-    named = ", ".join(f'"{column.name}"' for column in table.columns if not isinstance(column.type, numbers))
+    searched = [column.name for column in table.columns if not isinstance(column.type, numbers)]
+    if table.name == "receipts":
+        # What an erasure that is not done has to do names its subject. That others are to delete by hand a file that is called after
+        # somebody stays written as long as they did not.
+        searched = ["work"]
+    named = ", ".join(f'"{name}"' for name in searched)
     if named:
         yield from _strings(store.frame(f'SELECT {named} FROM "{table.name}"'))
 

@@ -1,9 +1,6 @@
 """Which source reads what: a file by its content, a folder or an archive as a whole or file by file."""
 
 import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +9,10 @@ from plugins.contracts import Source
 from plugins.registry import PluginRegistry
 from plugins.sources.foreign import what_holds, what_is
 from plugins.sources.reading import checked, files_in, head_of, is_archive, is_folder, unpacked
+from plugins.sources.scratch import scratch, within
 from records.errors import SourceError
 
 SQLITE = b"SQLite format 3\x00"
-
-UNPACKED = "memory-import-"
-"""Begin of the name of a temporary folder; then comes the process that made it."""
 
 
 @dataclass(frozen=True)
@@ -39,57 +34,31 @@ class Offer:
 def offers(registry: PluginRegistry, target: str, name: str | None = None) -> Iterator[list[Offer]]:
     """Yield who reads a target: one source for a file or a database, one or several for a folder or an archive.
 
-    Texts of an archive are unpacked into a temporary folder, which is gone afterwards.
+    Texts of an archive are unpacked into a folder of the registry's ``scratch``, which is gone afterwards.
 
     Raises:
         SourceError: it is not there, or no format fits.
     """
-    if "://" in target:
-        source = choose_source(registry, target, name)
-        if source.suffixes:
-            raise SourceError(f"a URL is read as a database (sql), not as {source.name}, which is a format of files")
-        # A URL's password is kept nowhere.
-        yield [Offer(source, target, target.rsplit("@", 1)[-1])]
-        return
-    path = Path(target)
-    if is_folder(path):
-        with _beside() as inside:
-            yield _of_folder(registry, path, path.name, name, inside)
-    elif is_archive(checked(path)):
-        with _beside() as root:
-            _unpack(path, root)
-            yield _of_folder(registry, root, path.name, name)
-    else:
-        yield [Offer(choose_source(registry, target, name), target, path.name)]
-
-
-@contextlib.contextmanager
-def _beside() -> Iterator[Path]:
-    """Yield a folder for what is unpacked, removed afterwards; one of a killed import goes with the next (`sweep_unpacked`)."""
-    sweep_unpacked()
-    with tempfile.TemporaryDirectory(prefix=f"{UNPACKED}{os.getpid()}-") as folder:
-        yield Path(folder)
-
-
-def sweep_unpacked() -> int:
-    """Remove what killed imports unpacked; return how many folders."""
-    removed = 0
-    for folder in Path(tempfile.gettempdir()).glob(f"{UNPACKED}*-*"):
-        pid = folder.name.removeprefix(UNPACKED).partition("-")[0]
-        if pid.isdigit() and not _is_running(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += not folder.exists()
-    return removed
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
+    with within(registry.scratch):
+        if "://" in target:
+            source = choose_source(registry, target, name)
+            if source.suffixes:
+                raise SourceError(
+                    f"a URL is read as a database (sql), not as {source.name}, which is a format of files"
+                )
+            # A URL's password is kept nowhere.
+            yield [Offer(source, target, target.rsplit("@", 1)[-1])]
+            return
+        path = Path(target)
+        if is_folder(path):
+            with scratch() as inside:
+                yield _of_folder(registry, path, path.name, name, inside)
+        elif is_archive(checked(path)):
+            with scratch() as root:
+                _unpack(path, root)
+                yield _of_folder(registry, root, path.name, name)
+        else:
+            yield [Offer(choose_source(registry, target, name), target, path.name)]
 
 
 def choose_source(registry: PluginRegistry, target: str, name: str | None) -> Source:

@@ -2,13 +2,13 @@
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from plugins.sources.reading import checked
+from plugins.sources.scratch import scratch
 from records.errors import SourceError
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not is_sqlite(checked(path)):
         raise SourceError(f"{path.name}: no SQLite database")
-    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
+    with ExitStack() as while_open:
         try:
-            connection = _connection(path, Path(folder))
+            connection = _connection(path, while_open)
         except (sqlite3.Error, OSError):
             raise SourceError(f"{path.name}: the database cannot be opened") from None
         # A text that is not UTF-8 is no reason to lose the rest.
@@ -111,11 +111,12 @@ def size_of(connection: sqlite3.Connection) -> int:
     return int(pages) * int(size)
 
 
-def _connection(path: Path, folder: Path) -> sqlite3.Connection:
+def _connection(path: Path, while_open: ExitStack) -> sqlite3.Connection:
     journals = [journal for end in BESIDE if (journal := Path(f"{path}{end}")).is_file() and journal.stat().st_size]
     if not journals:
         # Without `immutable`, a database in WAL mode gets two files beside it even when it is only read.
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    folder = while_open.enter_context(scratch())
     copy = folder / path.name
     shutil.copyfile(path, copy)
     for journal in journals:

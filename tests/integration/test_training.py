@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from plugins.trainer_peft import PeftTrainer
 from records.errors import TrainingError
 from records.training import DatasetManifest
 from resources.settings import Settings
+from resources.training_files import adapter_row, behind, note_training, sweep_trainings
 from serving.client import MemoryClient
 from tests.conftest import MONDAY, message_rows, weekly_run
 from tests.integration.test_pipeline import WEEKS, fill
@@ -227,6 +229,73 @@ def test_who_opts_out_after_the_dataset_was_made_stops_the_training(make_setting
     result = run_job(settings, "train_personality", "lumi", ["personality_adapter"])
     reasons = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     assert any("must not be trained on" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("ends", ["tells how far it is", "has an answer", "fails"])
+def test_a_training_whose_dataset_is_erased_meanwhile_leaves_nothing(
+    ends: str, make_settings, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = installed(make_settings, tiny_base)
+    assert run_job(settings, "train_personality", "lumi", ["personality_dataset"]).success
+    [dataset] = Tools(settings).store.rows("datasets")
+
+    def train(settings: Settings, job: TrainJob, log: Callable[[dict[str, float]], None]) -> dict[str, float]:
+        shutil.rmtree(settings.home / dataset["path"])
+        (job.output / "checkpoints").mkdir(parents=True)
+        if ends == "tells how far it is":
+            log({"step": 1.0})
+            pytest.fail("it went on")
+        if ends == "fails":
+            raise TrainingError("killed")
+        return {}
+
+    monkeypatch.setattr("memory_assets.adapters.train_apart", train)
+    result = run_job(settings, "train_personality", "lumi", ["personality_adapter"])
+    [said] = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+    assert ("killed" if ends == "fails" else "erased meanwhile") in said
+    assert not list((settings.home / "adapters").iterdir())
+    assert not Tools(settings).store.rows("adapters")
+
+
+def test_what_a_training_wrote_after_an_erasure_is_removed_when_it_was_killed(make_settings) -> None:
+    settings = make_settings()
+    store, home = Tools(settings).store, settings.home
+    row = {"kind": "personality", "persona_id": "lumi", "week": None, "skill": None, "n_train": 1, "n_eval": 0}
+    for name in ("d_erased", "d_there"):
+        store.register("datasets", {**row, "dataset_id": name, "path": f"datasets/{name}", "created_at": MONDAY})
+    (home / "datasets/d_there").mkdir(parents=True)
+    (home / "datasets/d_there/manifest.parquet").touch()
+    program = (
+        "import os, signal, sys; from pathlib import Path; from resources.training_files import note_training\n"
+        "note_training(Path(sys.argv[1]), sys.argv[2:]); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    folders = {name: home / "adapters" / name for name in ("killed", "going", "of_others")}
+    for name, datasets in (("killed", ["d_there", "d_erased"]), ("of_others", ["d_there"])):
+        subprocess.run([sys.executable, "-c", program, str(folders[name]), *datasets], cwd=ROOT, check=False)
+    note_training(folders["going"], ["d_erased"])
+    for folder in folders.values():
+        (folder / "checkpoints").mkdir()
+        (folder / "optimizer.pt").touch()
+    assert sweep_trainings(store, home) == 2
+    assert not folders["killed"].exists()
+    assert [path.name for path in folders["going"].iterdir()] == ["begun.json"]  # whatever it writes yet is known
+    assert len(list(folders["of_others"].iterdir())) == 3
+    store.close()
+
+
+def test_behind_an_adapter_are_the_datasets_of_those_that_it_continues(make_settings) -> None:
+    store = Tools(make_settings()).store
+    for name, config in (("a", {}), ("b", {"start_from": "a", "replay": ["d_r", 0.2]}), ("c", {"under": ["b"]})):
+        row = adapter_row(
+            name, layer="episodic", persona_id="lumi", week=None, base_model="b", dataset_id=f"d_{name}", path=f"adapters/{name}",
+            config=config, metrics={}, status="candidate",
+        )  # fmt: skip
+        store.register("adapters", row)
+    rows = {row["adapter_id"]: row for row in store.rows("adapters")}
+    assert behind(store, None) == set()
+    assert behind(store, rows["a"]) == {"d_a"}
+    assert behind(store, rows["c"]) == {"d_a", "d_b", "d_r", "d_c"}
+    store.close()
 
 
 def job_in(folder: Path) -> TrainJob:

@@ -73,3 +73,19 @@ def test_small_files_are_searched_together_and_keys_never(tmp_path: Path) -> Non
     (tmp_path / "logs/link").symlink_to(tmp_path / "top")
     bundles = {place: [path.name for path in paths] for place, paths in leaks._bundles(tmp_path)}
     assert bundles == {"lake": ["c"], "logs": ["a", "b"], "top": ["top"]}
+
+
+def test_a_file_that_others_remove_while_the_folder_is_listed_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "gone", "z"):
+        (tmp_path / name).write_text("x")
+    looked = Path.is_symlink
+
+    def meanwhile(path: Path) -> bool:
+        if path.name == "gone":
+            path.unlink()
+        return looked(path)
+
+    monkeypatch.setattr(Path, "is_symlink", meanwhile)
+    assert [path.name for _, paths in leaks._bundles(tmp_path) for path in paths] == ["a", "z"]

@@ -1,5 +1,9 @@
 """Sources: every format becomes the same messages; what cannot be taken is a reject or one clear sentence."""
 
+import os
+import sqlite3
+import subprocess
+import sys
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +16,8 @@ from plugins.contracts import SourceOptions
 from plugins.registry import PluginRegistry
 from plugins.sources.normalise import normalise
 from plugins.sources.opening import offers
+from plugins.sources.scratch import sweep
+from plugins.sources.sqlite_files import opened
 from plugins.sources.times import parse_time
 from records.errors import SourceError
 from serving.capture import choose_source
@@ -77,6 +83,67 @@ def test_a_folder_of_archives_is_read_chat_by_chat(tmp_path: Path) -> None:
         assert [(offer.source.name, offer.called) for offer in found] == [
             ("whatsapp", "WhatsApp Chat - Marc"), ("whatsapp", "WhatsApp Chat - Nora"),
         ]  # fmt: skip
+
+
+OPENED = """
+import os, signal, sys
+from pathlib import Path
+from plugins.sources.opening import offers
+from plugins.registry import PluginRegistry
+with offers(PluginRegistry(scratch=Path(sys.argv[2])), sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+COPIED = """
+import os, signal, sys
+from pathlib import Path
+from plugins.sources.scratch import within
+from plugins.sources.sqlite_files import opened
+with within(Path(sys.argv[2])), opened(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _zipped(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "WhatsApp Chat - Nora.zip", "w") as archive:
+        archive.writestr("_chat.txt", "[02/06/2025, 10:00:00] Nora: hi\n[02/06/2025, 10:00:02] Lumi: yo\n")
+    return folder / "WhatsApp Chat - Nora.zip"
+
+
+def _journaled(folder: Path) -> Path:
+    """Return a database whose program did not close it: its rows stand in the journal."""
+    path = folder / "chat.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE messages (speaker_name TEXT, occurred_at TEXT, text TEXT)")
+    (folder / "held").mkdir()
+    for end in ("", "-wal"):
+        (folder / "held" / f"chat.db{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+    connection.close()
+    return folder / "held/chat.db"
+
+
+def test_what_an_import_unpacks_lies_in_the_installation_as_long_as_it_is_read(tmp_path: Path) -> None:
+    scratch, archive, database = tmp_path / "home/unpacked", _zipped(tmp_path), _journaled(tmp_path)
+    with offers(PluginRegistry(scratch=scratch), str(archive)) as found:
+        assert Path(found[0].target).is_relative_to(scratch)
+        assert not sweep(scratch)  # it is in use
+        assert Path(found[0].target).is_file()
+        with opened(database):
+            assert len([path for path in scratch.iterdir() if path.is_dir()]) == 2
+    assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize(("make", "run"), [(_zipped, OPENED), (_journaled, COPIED)])
+def test_what_a_killed_import_unpacked_or_copied_is_removed(make: Any, run: str, tmp_path: Path) -> None:
+    scratch, target = tmp_path / "home/unpacked", make(tmp_path)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run([sys.executable, "-c", run, str(target), str(scratch)], env=environment, check=False)
+    assert ended.returncode == -9
+    [left] = [path for path in scratch.iterdir() if path.is_dir()]
+    assert list(left.iterdir())
+    assert not list(tmp_path.glob("memory-*"))  # nothing where only the environment tells
+    assert sweep(scratch) == 1
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.parametrize(
