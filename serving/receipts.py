@@ -165,6 +165,15 @@ class Receipts:
 
         return self._changed(receipt, noted)
 
+    def add(self, receipt: str, entries: Iterable[str]) -> list[str]:
+        """Say that more is to be done; return all that is pending."""
+
+        def added(row: dict[str, Any]) -> dict[str, Any]:
+            return {"pending": json.dumps(list(dict.fromkeys([*json.loads(row["pending"]), *more])))}
+
+        more = list(entries)
+        return list(self._changed(receipt, added)["pending"])
+
     def scrub_pending(self) -> list[str]:
         """Return the receipts that wait for the freed pages of the store."""
         return [row["receipt_id"] for row in self.store.rows("receipts") if SCRUB_AGAIN in json.loads(row["pending"])]

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from definitions import build_defs
-from memory_assets.forgetting import resume
+from memory_assets.forgetting import forget_everywhere, resume
 from memory_assets.tools import Tools
 from resources import scrub
 from resources.keys import Keys
@@ -135,3 +135,19 @@ def test_a_week_that_a_run_left_open_is_not_called_made_again(settings: Settings
     assert tools.sync.unsynced_weeks() == [WEEKS[1]]
     assert book.weeks_pending() == WEEKS[1:3]
     assert book.all()[0]["valid"]
+
+
+def test_weeks_that_a_repair_opened_are_named_as_to_be_made_again(settings: Settings) -> None:
+    """What the leak test could not search is removed, of other weeks than those of the erased, too."""
+    tools = filled(settings)
+    write_rows(tools.store, message_rows(2, session="later", start=MONDAY + timedelta(weeks=1)))
+    torn = settings.home / "lake" / "facts" / f"{WEEKS[1]}.parquet"
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b"PAR1 and nothing that can be read")
+    done = forget_everywhere(settings, "user", "user-zoe", lambda *_: None, rebuild=False)
+    assert not torn.exists()
+    assert done.leaks == 0
+    assert tools.receipt_book.weeks_pending() == WEEKS[:2]
+    [receipt] = tools.receipt_book.all()
+    assert receipt["valid"]
+    assert sorted(receipt["pending"]) == sorted(done.pending)
