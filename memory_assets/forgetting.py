@@ -72,7 +72,8 @@ def _forget(
         if erasure.verify(done, needles, pending).unsearchable:
             # Nobody can say that nothing of it stands in a file that cannot be read: it goes, wherever it comes from.
             mended = repair(settings, lambda *_: None, make=rebuild)
-            pending += [] if rebuild else map(week_again, mended.weeks)
+            if not rebuild:
+                pending = erasure.receipts.add(done.receipt, map(week_again, mended.weeks))
             erasure.verify(done, needles, pending)
     elif done.receipt:
         erasure.receipts.note(done.receipt, pending=pending, leaks=None)

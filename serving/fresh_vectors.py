@@ -129,6 +129,7 @@ class FreshVectors:
             found = [held[1] if held and held[0] == text else None for held, text in zip(known, said, strict=True)]
             unknown = [place for place in newest.tolist() if found[place] is None]
             new = [place for place in unknown if self._waiting.get(seqs[place]) != said[place]]
+            epoch = self._epoch
         left, now = AT_ONCE, []
         for place in new:
             left -= len(said[place])
@@ -136,15 +137,15 @@ class FreshVectors:
                 break
             now.append(place)
         if now:
-            epoch = self._epoch
             made = self._tried([said[place] for place in now])
             for place, vectors in zip(now, made, strict=True):
                 found[place] = vectors
             new_ones = [
                 (seqs[place], said[place], one) for place, one in zip(now, made, strict=True) if one is not None
             ]
-            if epoch == self._epoch:  # else something was dropped meanwhile, which may be one of these
-                self._keep(new_ones)
+            if epoch != self._epoch:  # something was dropped meanwhile, which may be one of these
+                return found
+            self._keep(new_ones)
         rest = [place for place in newest.tolist()[:BEHIND] if found[place] is None]
         self._later([(seqs[place], said[place]) for place in rest])
         return found

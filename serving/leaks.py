@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from records.errors import DamagedError
 from resources.damage import is_foreign
+from resources.files import ASIDE
 from resources.settings import Settings
 from resources.store import InteractionStore
 from resources.vectors import VectorStore
@@ -118,6 +119,9 @@ def search(needles: Sequence[str], settings: Settings, store: InteractionStore, 
         leaks.searched += len(paths)
         looks.append((place, raw, (chunk for path in paths for chunk in _chunks(path))))
         looks.append((place, plain, (texts for path in paths for texts in _read(path))))
+    for path in _beside_exports(store):
+        leaks.searched += 1
+        looks += [("beside exports", raw, _chunks(path)), ("beside exports", plain, _read(path))]
     for name in vectors.names("*"):
         leaks.searched += 1
         looks.append(("vectors", plain, _lance(vectors, name)))
@@ -282,6 +286,12 @@ def _rows(store: InteractionStore, table: sa.Table) -> Iterator[pl.Series]:
     named = ", ".join(f'"{name}"' for name in searched)
     if named:
         yield from _strings(store.frame(f'SELECT {named} FROM "{table.name}"'))
+
+
+def _beside_exports(store: InteractionStore) -> list[Path]:
+    """Return what writers that were killed, or write still, left beside exported files: outside of the installation, mostly."""
+    folders = {Path(row["path"]).parent for row in store.rows("exports")}
+    return sorted(path for folder in folders for path in folder.glob(f".*{ASIDE}*") if path.is_file())
 
 
 def _outside(store: InteractionStore, home: Path) -> Iterator[pl.Series]:

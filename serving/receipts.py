@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -150,25 +150,29 @@ class Receipts:
 
     def close(self, receipt: str, removed: dict[str, int], pending: list[str]) -> dict[str, Any]:
         """Say that everything is erased: the work is dropped, the receipt signed; return it."""
-        row = self.store.rows("receipts", receipt_id=receipt)[0]
         with self.store.writer.begin() as connection:  # what was read while it was under way is not committed after it
             raise_generation(connection, self.store)
-        return self._signed(
-            {
-                **row,
-                "done_at": datetime.now(UTC),
-                "removed": json.dumps(removed, sort_keys=True),
-                "pending": json.dumps(pending),
-                "work": None,
-            }
-        )
+        values = {"removed": json.dumps(removed, sort_keys=True), "pending": json.dumps(pending), "work": None}
+        return self._changed(receipt, lambda row: {"done_at": datetime.now(UTC), **values})
 
     def note(self, receipt: str, *, pending: list[str], leaks: int | None) -> dict[str, Any]:
         """Say what is still pending and what the leak test found; return the receipt, signed again."""
-        row = self.store.rows("receipts", receipt_id=receipt)[0]
-        # What others did meanwhile stays done.
-        left = [entry for entry in pending if entry in json.loads(row["pending"])]
-        return self._signed({**row, "pending": json.dumps(left), "leaks": leaks})
+
+        def noted(row: dict[str, Any]) -> dict[str, Any]:
+            # What others did meanwhile stays done.
+            left = [entry for entry in pending if entry in json.loads(row["pending"])]
+            return {"pending": json.dumps(left), "leaks": leaks}
+
+        return self._changed(receipt, noted)
+
+    def add(self, receipt: str, entries: Iterable[str]) -> list[str]:
+        """Say that more is to be done; return all that is pending."""
+
+        def added(row: dict[str, Any]) -> dict[str, Any]:
+            return {"pending": json.dumps(list(dict.fromkeys([*json.loads(row["pending"]), *more])))}
+
+        more = list(entries)
+        return list(self._changed(receipt, added)["pending"])
 
     def scrub_pending(self) -> list[str]:
         """Return the receipts that wait for the freed pages of the store."""
@@ -190,13 +194,15 @@ class Receipts:
         overwritten = set(scrubbed)
         entries = {*map(week_again, weeks), *([train_again(persona)] if persona is not None else [])}
         entries |= {ANALYTICS_AGAIN} if analytics else set()
+
+        def left(row: dict[str, Any]) -> list[str]:
+            done = entries | ({SCRUB_AGAIN} if row["receipt_id"] in overwritten else set())
+            return [entry for entry in json.loads(row["pending"]) if entry not in done]
+
         changed = 0
         for row in self.store.rows("receipts"):
-            pending = json.loads(row["pending"])
-            done = entries | ({SCRUB_AGAIN} if row["receipt_id"] in overwritten else set())
-            left = [entry for entry in pending if entry not in done]
-            if row["done_at"] is not None and left != pending:
-                self.note(row["receipt_id"], pending=left, leaks=row["leaks"])
+            if row["done_at"] is not None and left(row) != json.loads(row["pending"]):
+                self._changed(row["receipt_id"], lambda now: {"pending": json.dumps(left(now))})
                 changed += 1
         return changed
 
@@ -215,13 +221,18 @@ class Receipts:
         rows = sorted(self.store.rows("receipts"), key=lambda row: row["asked_at"], reverse=True)
         return [self._shown(row) for row in rows]
 
-    def _signed(self, row: dict[str, Any]) -> dict[str, Any]:
-        row["signature"] = self._signature(row)
-        self._update(
-            row["receipt_id"],
-            **{name: row[name] for name in ("done_at", "removed", "pending", "leaks", "work", "signature")},
-        )
-        return self._shown(row)
+    def _changed(self, receipt: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Change a receipt as it stands now, and sign it; return it. Others who change it wait, and see what it has become."""
+        this = self.table.c.receipt_id == receipt
+        self.keys.signature(
+            ""
+        )  # of a key that is used for the first time the store is told, which cannot wait within the other
+        with self.store.writer.begin() as connection:
+            row = dict(connection.execute(sa.select(self.table).where(this).with_for_update()).mappings().one())
+            values = change(row)
+            values["signature"] = self._signature(row | values)
+            connection.execute(sa.update(self.table).where(this).values(**values))
+        return self._shown(row | values)
 
     def _signature(self, row: dict[str, Any]) -> str:
         parts = [row[name].isoformat() if isinstance(row[name], datetime) else row[name] for name in SIGNED]

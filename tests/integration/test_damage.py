@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import cli
+from benchmarks.syncs import commit
 from memory_assets.damage import look
 from memory_assets.forgetting import forget_everywhere
 from memory_assets.plan import out_of_date
@@ -25,7 +27,7 @@ from resources.training_files import adapter_row, write_dataset
 from serving.client import MemoryClient
 from serving.erasure import Erasure
 from serving.leaks import search
-from tests.conftest import fast_settings, killed_run, message_rows, weekly_run, write_rows
+from tests.conftest import fast_settings, killed_run, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.damaging import (
     HARMS,
     TABLES,
@@ -357,3 +359,23 @@ def test_a_lake_elsewhere_names_no_secret_and_what_is_no_damage_stays_itself(too
     truncated(Path(tools.lake.location("raw_interactions", "2025-01-06")))
     with pytest.raises(StoreError, match=r"^lake/raw_interactions/2025-01-06.parquet is damaged"):
         tools.lake.collect("raw_interactions", RawInteractions)
+
+
+@pytest.mark.parametrize("harmed", [False, True], ids=["sound", "a vector of nothing"])
+def test_a_sound_table_of_long_texts_is_not_damaged(make_settings, harmed: bool) -> None:
+    """The vector of a text that is cut into passages is their mean, and no vector of length one."""
+    settings = make_settings()
+    rows = message_rows(12)
+    for row in rows[:3]:
+        row["text"] = " ".join(f"{row['line']} and {number // 100} bridges" for number in range(400))
+    write_rows(Tools(settings).store, rows)
+    commit(settings, WEEKS[:1])
+    tools = Tools(settings)
+    tools.stamps.wrote("message_embeddings", {WEEKS[0]: ("", len(rows))})
+    lengths = lance_rows(settings).select(pl.col("vector").arr.to_list().list.eval(pl.element() ** 2).list.sum().sqrt())
+    assert (lengths.to_series() < 0.97).sum() == 3
+    if harmed:
+        lance = tools.vectors.open("message_embeddings")
+        lance.update(where=f"text = '{rows[0]['text']}'", values={"vector": [0.0] * 64})
+    found = repair(settings, quiet, check=True).damaged
+    assert [(one.kind, one.of) for one in found] == [("vectors", "message_embeddings")] * harmed

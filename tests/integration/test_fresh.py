@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from benchmarks.syncs import commit
 from plugins.contracts import Embedder
 from resources.settings import Settings
 from resources.store import InteractionStore
@@ -395,6 +396,67 @@ def test_vectors_of_what_is_gone_are_dropped(make_settings: Callable[..., Settin
     assert len(vectors._known) == 15
     client.forget(session="sage-user-ana")
     assert len(vectors._known) == len(vectors._waiting) == 0
+    client.close()
+
+
+def test_what_is_kept_goes_when_another_client_has_erased_somebody(make_settings: Callable[..., Settings]) -> None:
+    """Whatever is asked next: of no scope anything stays that was read before, also of what a run has taken in."""
+    settings = make_settings()
+    client, other = MemoryClient(settings), MemoryClient(settings, embedder=False)
+    zoes = {"user": "user-zoe", "session": "zoe"}
+    write_rows(other.store, talk(4, {}) + talk(4, {0: "The axolotl sleeps"}, **zoes))
+    commit(settings, [WEEK])
+    write_rows(other.store, talk(2, {}, agent="sage") + talk(6, {4: "The okapi hides"}, **zoes)[4:])
+    scopes: list[dict[str, Any]] = [{}, {"user": "user-zoe"}]
+    for scope in scopes:
+        assert {"The axolotl sleeps", "The okapi hides"} <= set(texts(client, "axolotl okapi", k=50, **scope))
+    behind(client)
+    recaller = client.recaller
+    assert recaller.vectors is not None
+    assert len(recaller.vectors._known) == 2
+    assert {key[2] for key in recaller.memories._cache} >= {Scope("lumi"), Scope("lumi", "user-zoe")}
+
+    assert other.forget(user="user-zoe").messages == 6
+
+    assert len(texts(client, "bridges", agent="sage")) == 2
+    behind(client)
+    assert set(recaller.fresh._held) == {Scope("sage")}
+    sages = {row["seq"] for row in other.store.rows("messages", agent_id="sage")}
+    assert set(recaller.vectors._known) == sages
+    assert {key[2] for key in recaller.memories._cache} <= {Scope("sage")}
+    assert not [key for key in recaller._questions if "okapi" in str(key)]
+    for scope in scopes:
+        assert not [
+            text for text in texts(client, "axolotl okapi", k=50, **scope) if "axolotl" in text or "okapi" in text
+        ]
+        assert "okapi" not in client.context("what hides?", agent="lumi", budget=2_000, **scope).text
+    assert texts(client, "axolotl okapi", user="user-zoe") == []
+    assert client.recent(agent="lumi", user="user-zoe").is_empty()
+    client.close()
+    other.close()
+
+
+@pytest.mark.parametrize("count", [2, 40], ids=["at once", "and behind"])
+def test_vectors_that_are_made_while_somebody_is_erased_are_not_kept(
+    make_settings: Callable[..., Settings], count: int
+) -> None:
+    embedder, met = Slow(), []
+    client = MemoryClient(make_settings(), embedder=embedder)
+    write_rows(client.store, talk(count, {}, user="user-zoe"))
+    plainly = embedder.embed
+
+    def embed(made: Any) -> np.ndarray:
+        if not met and any("Bilbao" in text for text in made):
+            met.append(client.forget(user="user-zoe").messages)
+        return plainly(made)
+
+    embedder.embed = embed  # type: ignore[method-assign]
+    texts(client, "where did I move to?")
+    assert met == [count]
+    behind(client)
+    assert client.recaller.vectors is not None
+    assert not client.recaller.vectors._known
+    assert not client.recaller.vectors._waiting
     client.close()
 
 

@@ -17,6 +17,7 @@ from serving import candidates
 from serving.client import MemoryClient
 from serving.recall import Memory
 from tests.conftest import weekly_run
+from tests.integration.test_fresh import behind
 
 WEEK = "2025-01-06"
 START = datetime(2025, 1, 7, 10, tzinfo=UTC)
@@ -152,8 +153,10 @@ def test_a_question_embeds_a_bounded_part_of_long_fresh_messages(make_settings, 
     assert found.memories[0].id == said
     assert {memory.id for memory in found.memories} == {*pastes, said}  # by words, where not yet by meaning
     # The newest message at once; of the others, one after the other behind, what is read of one.
-    assert max(read) <= 4_000
     assert sum(read) < 8_100
+    behind(client)
+    assert max(read) <= 4_000
+    assert len(pastes) * 2_000 < sum(read) <= len(pastes) * 4_000 + 100
     context = client.context("who sings opera?", agent="sage", user="ana", budget=800)
     assert "Coco sings opera" in context.text
     assert context.tokens <= 800

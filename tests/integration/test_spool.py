@@ -242,6 +242,37 @@ def test_the_same_said_again_at_one_time_is_kept_twice_and_a_call_tried_again_on
     assert [row["follows"] for row in rows][1:] == [row["message_id"] for row in rows][:-1]
 
 
+@pytest.mark.parametrize("state", ["waits", "was taken in", "was taken in by one that was killed before it said so"])
+def test_a_call_that_was_tried_again_is_shown_once(
+    settings: Settings, client: MemoryClient, away: MemoryClient, state: str
+) -> None:
+    about = {"agent": "lumi", "user": "ana", "session": "s", "occurred_at": MONDAY}
+    for _ in range(3):
+        one = away.remember("The axolotl sleeps in the cellar", **about)
+    for _ in range(2):
+        pair = away.remember_exchange("And the okapi?", "It hides in the garden", **about)
+    asked = away
+    if state != "waits":
+        asked, path = client, settings.home / "spool" / "waiting.jsonl"
+        lines = path.read_bytes()
+        assert client.keeper.drain().left == 0
+        assert [row["message_id"] for row in stored(client)] == [one, *pair]
+        if "killed" in state:
+            path.with_name("draining.jsonl").write_bytes(lines)
+            client.reach.writing.shut("database is locked")  # so that what waits is not taken in before it is read
+            assert client.spool.count() == 3
+    assert asked.recent(agent="lumi", user="ana", session="s")["message_id"].to_list() == [one, *pair]
+    found = asked.recall("axolotl okapi garden cellar", agent="lumi", user="ana", session="s", kinds=("message",))
+    assert sorted(memory.id for memory in found.memories) == sorted([one, *pair])
+    block = asked.context("where is the axolotl?", agent="lumi", user="ana", session="s", budget=2_000).text
+    assert block.count("The axolotl sleeps in the cellar") == 1
+    if state == "waits":
+        assert [note for note in away.notes if note.startswith("messages that wait") and ": 3" in note]
+    client.reach.try_again()
+    client.keeper.drain()
+    assert [row["message_id"] for row in stored(client)] == [one, *pair]
+
+
 def test_sessions_and_opt_outs_wait_too(client: MemoryClient, away: MemoryClient) -> None:
     session = away.start_session("Lumi", "ben", session="b", opt_out_training=True, metadata={"channel": "voz"})
     away.remember("no entrenes con esto", agent="lumi", user="ben", session=session)
