@@ -6,7 +6,7 @@ file that holds deleted rows is written anew here, the indexes are made again, a
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -46,19 +46,29 @@ def erase(vectors: VectorStore, kind: str, column: str, values: Sequence[str]) -
     return removed
 
 
+def held(vectors: VectorStore, kind: str, column: str, values: Sequence[str]) -> int:
+    """Return how many rows `erase` would remove."""
+    tables = [vectors.open_table(name) for name in vectors.names(kind)]
+    conditions = list(_conditions(column, values))
+    return sum(lance.count_rows(condition) for lance in tables if lance is not None for condition in conditions)
+
+
 def _delete(vectors: VectorStore, lance: Any, column: str, values: Sequence[str]) -> int:
     """Delete rows; return how many. They are named by their addresses: LanceDB writes down by what a commit deleted."""
     removed = 0
-    for start in range(0, len(values), 500):
-        listed = ", ".join(quoted(value) for value in values[start : start + 500])
-        found = (
-            lance.search().where(f"{column} IN ({listed})").select([column]).with_row_id(True).limit(None).to_arrow()
-        )
+    for condition in _conditions(column, values):
+        found = lance.search().where(condition).select([column]).with_row_id(True).limit(None).to_arrow()
         if len(found):
             rows = ", ".join(map(str, found["_rowid"].to_pylist()))
             vectors.retried(lance.delete, f"_rowid IN ({rows})")
             removed += len(found)
     return removed
+
+
+def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(values), 500):
+        listed = ", ".join(quoted(value) for value in values[start : start + 500])
+        yield f"{column} IN ({listed})"
 
 
 def _with_deletions(vectors: VectorStore, name: str) -> list[int]:

@@ -12,7 +12,7 @@ from resources.damage import is_foreign
 from resources.lake import WHOLE
 from resources.sqlite_damage import remove_database
 from resources.vector_damage import damage_of
-from resources.vector_erasure import erase
+from resources.vector_erasure import erase, held
 
 if TYPE_CHECKING:
     from serving.installation import Installation
@@ -70,6 +70,15 @@ class Damaged:
             led = pl.col("source_message_ids").list.eval(pl.element().is_in(gone)).list.any()
             found += rows.filter(led)[key].to_list()
         return found
+
+    def held(self, kind: str, key: str, values: Sequence[str]) -> int:
+        """Return how many rows the tables of a kind hold that `erase` would remove; 0 of what cannot be read."""
+        try:
+            return held(self.of.vectors, kind, key, values)
+        except BaseException as error:
+            if not (isinstance(error, DamagedError) or is_foreign(error)):
+                raise
+            return 0
 
     def erase(self, kind: str, key: str, values: Sequence[str]) -> int:
         """Erase rows from the tables of a kind; return how many. A table in which that cannot be done is dropped whole."""

@@ -140,7 +140,7 @@ def erase_what_was_said(store: InteractionStore, kind: str, value: str, ids: Seq
         _keep_agents_known(store, connection, kind, value)
         for batch in chunks(ids):
             connection.execute(sa.delete(feedback).where(feedback.c.message_id.in_(batch)))
-            count("messages", connection.execute(sa.delete(m).where(m.c.message_id.in_(batch))).rowcount)
+            connection.execute(sa.delete(m).where(m.c.message_id.in_(batch)))
         for message, _, present in naming.iter_rows():
             changed = sa.update(m).where(m.c.message_id == message)
             connection.execute(changed.values(participants=None if present == "[]" else present))

@@ -8,7 +8,8 @@ made of other people's part in the same sessions goes with it, and is made again
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from plugins.sources import scratch
+from records.base import Record
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, RawInteractions, ScoredInteractions
 from records.memory import Episodes, Facts, MemoryStrength, Relationships
@@ -71,6 +73,11 @@ class Forgotten:
         """Count rows removed from a table."""
         if rows:
             self.removed[table] = self.removed.get(table, 0) + rows
+
+    def at_least(self, table: str, rows: int) -> None:
+        """Count rows that are about to be removed from a table; those that a killed erasure counted are among them."""
+        if rows:
+            self.removed[table] = max(self.removed.get(table, 0), rows)
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,7 @@ class Erasure:
         done.count("unfinished", sweep_asides(home) + unpacked + self._beside_exports())
         done.count("errors", self._from_errors())
         self._from_lake(work, done)
-        for table, (column, source) in EMBEDDED.items():
-            done.count(table, self.damaged.erase(table, column, work.derived.get(source, [])))
+        self._from_vectors(work, done)
         self._from_bonds(work, value if kind == "user" else None, done)
         self.receipts.progress(done.receipt, done.removed)
         self._from_training(work, done)
@@ -341,18 +347,40 @@ class Erasure:
     # -- where it is erased from ----------------------------------------------------------------------------------
 
     def _from_lake(self, work: Work, done: Forgotten) -> None:
+        tables = []
         for asset, record in LAKE_TABLES.items():
             for partition in self._partitions(asset, work.weeks):
-                frame = self.damaged.rows(asset, record, partition, remove=True)
-                if frame is None:
-                    continue
-                gone = _touched(asset, work)
-                if asset.endswith("_dataset") and self._persona(partition) in work.prompted:
-                    gone = pl.lit(value=True)
-                kept = frame.filter(~gone)
-                if kept.height < frame.height:
-                    done.count(asset, frame.height - kept.height)
-                    self.lake.write(asset, partition, kept)
+                whole = asset.endswith("_dataset") and self._persona(partition) in work.prompted
+                tables.append((asset, record, partition, pl.lit(value=True) if whole else _touched(asset, work)))
+        self._cut(tables, done)
+
+    def _cut(self, tables: Iterable[tuple[str, type[Record], str, pl.Expr]], done: Forgotten) -> None:
+        """Write partitions of the lake without rows; these are counted and noted before, so that a kill loses none of the counts."""
+        found: Counter[str] = Counter()
+        cut = []
+        for asset, record, partition, gone in tables:
+            frame = self.damaged.rows(asset, record, partition, remove=True)
+            rows = 0 if frame is None else frame.filter(gone).height
+            if rows:
+                found[asset] += rows
+                cut.append((asset, record, partition, gone))
+        self._ahead(found, done)
+        for asset, record, partition, gone in cut:
+            frame = self.damaged.rows(asset, record, partition, remove=True)
+            if frame is not None:
+                self.lake.write(asset, partition, frame.filter(~gone))
+
+    def _ahead(self, found: Mapping[str, int], done: Forgotten) -> None:
+        """Note what is about to be removed."""
+        for table, rows in found.items():
+            done.at_least(table, rows)
+        self.receipts.progress(done.receipt, done.removed)
+
+    def _from_vectors(self, work: Work, done: Forgotten) -> None:
+        gone = {table: (column, work.derived.get(source, [])) for table, (column, source) in EMBEDDED.items()}
+        self._ahead({table: self.damaged.held(table, *ids) for table, ids in gone.items()}, done)
+        for table, ids in gone.items():
+            self.damaged.erase(table, *ids)
 
     def _persona(self, partition: str) -> str:
         """Return whose dataset a partition of the lake is."""
@@ -361,18 +389,13 @@ class Erasure:
     def _from_bonds(self, work: Work, user: str | None, done: Forgotten) -> None:
         """Drop the strength of what is gone and the relationships with a forgotten user, which name no message."""
         episodes = work.derived.get("episodes", [])
-        for asset, record, gone in (
+        of_user = pl.col("other_id") == user if user is not None else pl.lit(value=False)
+        gone = (
             ("memory_strength", MemoryStrength, pl.col("memory_id").is_in(episodes)),
-            ("relationships", Relationships, pl.col("other_id") == user if user is not None else pl.lit(value=False)),
-        ):
-            for partition in self.lake.partitions(asset):
-                frame = self.damaged.rows(asset, record, partition, remove=True)
-                if frame is None:
-                    continue
-                kept = frame.filter(~gone)
-                if kept.height < frame.height:
-                    done.count(asset, frame.height - kept.height)
-                    self.lake.write(asset, partition, kept)
+            ("relationships", Relationships, of_user),
+        )
+        tables = [(asset, record, part, rows) for asset, record, rows in gone for part in self.lake.partitions(asset)]
+        self._cut(tables, done)
 
     def _from_training(self, work: Work, done: Forgotten) -> None:
         """Remove the files of datasets that hold the messages, and the weights of every adapter trained on them."""
@@ -423,6 +446,7 @@ class Erasure:
         return len(files)
 
     def _from_store(self, kind: str, value: str, ids: list[str], done: Forgotten) -> None:
+        self._ahead({"messages": len(ids)}, done)
         erase_what_was_said(self.store, kind, value, ids, done.count)
 
     def _from_use(self, work: Work) -> None:

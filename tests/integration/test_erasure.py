@@ -219,6 +219,10 @@ STEPS = (
 )
 
 
+ERASED = {"messages": 9, "raw_interactions": 11, "episodes": 2, "message_embeddings": 11, "relationships": 2}
+"""Rows that an erasure of Zoe removes, however often it was killed."""
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> None:
     settings = installed(make_settings())
@@ -231,6 +235,7 @@ def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> N
     erasure = Erasure(tools)
     assert [kind for kind, _ in erasure.receipts.unfinished()] == ["user"]
     finished = erasure.forget("user", "user-zoe")
+    assert {table: finished.removed.get(table) for table in ERASED} == ERASED
     assert erasure.receipts.unfinished() == []
     assert weekly_run(settings, WEEKS[0], WEEKS[1]).success
     assert erasure.verify(finished, needles, []).total == 0
