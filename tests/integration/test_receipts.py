@@ -30,11 +30,11 @@ def test_a_lock_of_somebody_delays_the_overwriting_and_fails_nothing(
     make_settings: Callable[..., Settings], postgres_url: str, monkeypatch: pytest.MonkeyPatch, again: str
 ) -> None:
     """Whoever only reads a table for long keeps PostgreSQL from writing it anew."""
-    monkeypatch.setattr(scrub, "BLOCKED_S", 0.1)
-    monkeypatch.setattr(Erasure.scrub, "__defaults__", (0.2,))
     tools = filled(make_settings(store_url=postgres_url))
     reader = Tools(tools.settings).store
-    with reader.engine.connect() as held, held.begin():
+    with monkeypatch.context() as impatient, reader.engine.connect() as held, held.begin():
+        impatient.setattr(scrub, "BLOCKED_S", 0.1)
+        impatient.setattr(Erasure.scrub, "__defaults__", (0.2,))
         held.execute(sa.text("LOCK TABLE messages IN ACCESS SHARE MODE"))
         done = Erasure(tools).forget("user", "user-zoe")
     assert done.messages == 6
@@ -66,11 +66,11 @@ def test_an_erasure_that_ends_while_another_overwrites_is_still_to_be_overwritte
         ends.append(Erasure(Tools(settings)).forget("session", "a").receipt)
         return done
 
-    monkeypatch.setattr(erasing, "scrub_store", another_ends)
-    first = Erasure(tools).forget("user", "user-zoe")
+    with monkeypatch.context() as met:
+        met.setattr(erasing, "scrub_store", another_ends)
+        first = Erasure(tools).forget("user", "user-zoe")
     assert SCRUB_AGAIN not in first.pending
     assert tools.receipt_book.scrub_pending() == [ends[1]]
-    monkeypatch.undo()
     assert Erasure(tools).scrub()
     assert not tools.receipt_book.scrub_pending()
 
