@@ -5,7 +5,7 @@
 What is planted is in `benchmarks.canaries_planted`, how it is looked for in `benchmarks.canaries_found`. ``tried``: kinds that were
 planted; ``reached``: of these, the ones that were found before (a kind that never gets there is one that the product keeps out);
 ``left``: found after `memory forget`, when what was under way meanwhile has ended or was killed, and a next command was run;
-``left_by_design``: found, as is written down. ``leak_test_finds``: of those reached, the ones that `serving.leaks.search` reports when
+``left_by_design``: found, as is written down. ``leak_test_finds``: of those reached, the ones that `privacy.leak_test.search` reports when
 it is given the string. With ``--reader`` another program reads the store in a transaction that began before and ends after.
 """
 
@@ -26,10 +26,10 @@ import sqlalchemy as sa
 
 from benchmarks.canaries_found import Find, files, find
 from benchmarks.canaries_planted import USER, Kind, Planted
-from memory_assets.forgetting import forget_everywhere, resume
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.forget import forget_everywhere, resume
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
-from serving.leaks import search
+from privacy.leak_test import search
 
 POSTGRES = os.environ.get("MEMORY_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 

@@ -7,13 +7,13 @@ LOUD = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from plugins.anonymizer import PatternAnonymizer
+from plugins.anonymizers.surrogates import PatternAnonymizer
 from plugins.contracts import Embedder, Source, SourceBatch
-from plugins.emotion import LexiconEmotion
-from plugins.facts_rules import RuleFacts
+from plugins.scorers.emotion import LexiconEmotion
+from plugins.extractors.facts_rules import RuleFacts
 from plugins.hookspecs import hookimpl
-from plugins.scorer import HeuristicScorer
-from plugins.trainer_peft import PeftTrainer
+from plugins.scorers.heuristic import HeuristicScorer
+from plugins.training.peft import PeftTrainer
 
 def quote(what, texts):
     if os.environ.get("LOUD_AT") == what:

@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[1]
 LIMIT_S = 300.0
 
 RUN = """
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.materialize import materialize_weeks
 from resources.settings import load_settings
 materialize_weeks(load_settings(), ["2025-01-20"], lambda *_, **__: None)
 """
 TRAIN = """
 from memory_assets.layers import Slot
-from memory_assets.running import train_slot
+from memory_assets.operations.materialize import train_slot
 from resources.settings import load_settings
 train_slot(load_settings(), Slot("personality", "lumi"), lambda *_, **__: None)
 """

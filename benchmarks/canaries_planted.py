@@ -21,14 +21,14 @@ import polars as pl
 from benchmarks.canaries_loud import LOUD
 from benchmarks.canaries_others import Others
 from benchmarks.erasure import HASHING
-from memory_assets.running import made_here, materialize_weeks, register_personas, train_slot
+from memory_assets.operations.materialize import made_here, materialize_weeks, register_personas, train_slot
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 from plugins.contracts import SourceOptions
+from privacy.erasure import Erasure
 from records.errors import MemoryAssetsError
 from resources.settings import PluginChoice, Settings, load_settings
 from serving.client import MemoryClient
-from serving.erasure import Erasure
 
 USER, FIRST_NAME, OTHER_NAME = "user-quoz17", "Zoráida Quozpérez", "Quozita Veléz"
 SESSION, TOWN, WORD = "session-quoz17", "Quóztown", "quózwort"
@@ -352,11 +352,11 @@ class Planted:
     def _trained(self) -> None:
         import dagster as dg
 
-        from memory_assets.gate import others_held_out
         from memory_assets.instances import instance
         from memory_assets.layers import LAYERS, Slot
-        from memory_assets.running import definitions_for
-        from resources.training_files import adapter_row
+        from memory_assets.operations.evaluation import others_held_out
+        from memory_assets.operations.materialize import definitions_for
+        from model_registry.files import adapter_row
 
         tools = Tools(self.settings)
         defs = definitions_for(self.settings)
@@ -465,7 +465,7 @@ class Planted:
         erasure = Erasure(tools)
         erasure.seek("session", SESSION)
         # What it does next; no Exception, so that nothing on the way takes it for a failure, as nothing does a kill.
-        with mock.patch("serving.erasure.sweep_asides", side_effect=_Killed), contextlib.suppress(_Killed):
+        with mock.patch("privacy.erasure.sweep_asides", side_effect=_Killed), contextlib.suppress(_Killed):
             erasure.forget("session", SESSION)
         tools.store.close()
         self.kind("erasure that was begun: its work", "store.receipts.work", SESSION)

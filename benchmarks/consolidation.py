@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from plugins.consolidator import SimilarConsolidator
+from plugins.extractors.consolidator import SimilarConsolidator
 from records.memory import Episodes
 from records.weeks import week_of
 

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.scale import vocabulary
-from plugins.anonymizer import PatternAnonymizer
-from plugins.datasets import Limits, build_samples, spoken_text
-from plugins.trainer_peft import PeftTrainer
+from plugins.anonymizers.surrogates import PatternAnonymizer
+from plugins.training.peft import PeftTrainer
 from records.interactions import AnonymizedInteractions
+from transforms.samples import Limits, build_samples, spoken_text
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 

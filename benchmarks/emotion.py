@@ -3,7 +3,7 @@
     python -m benchmarks.emotion PATH/goemotions PATH/chile_va_es
     python -m benchmarks.emotion PATH/goemotions PATH/chile_va_es --learn
 
-``--learn`` writes plugins/data/emotion_words.npz: the weights of words and pairs of words, learned on the training part of GoEmotions
+``--learn`` writes plugins/scorers/emotion_words.npz: the weights of words and pairs of words, learned on the training part of GoEmotions
 (Demszky et al. 2020, Apache-2.0). Words stand in it as hashes only. The Chilean set is never learned from.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from plugins.contracts import Emotion
-from plugins.emotion import BUCKETS, WEIGHTS, LearnedEmotion, LexiconEmotion, word_hashes
+from plugins.scorers.emotion import BUCKETS, WEIGHTS, LearnedEmotion, LexiconEmotion, word_hashes
 
 EKMAN = {
     "anger": ("anger", "annoyance", "disapproval"),

@@ -24,10 +24,10 @@ import polars as pl
 
 from benchmarks.installation import home
 from benchmarks.scale import vocabulary
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
+from privacy.erasure import Erasure
 from resources.settings import load_settings
-from serving.erasure import Erasure
 
 FORGOTTEN = "user-00007"
 FIRST = datetime(2025, 1, 6, 9, tzinfo=UTC)

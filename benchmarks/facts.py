@@ -18,9 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from plugins.facts_rules import RuleFacts
-from plugins.lexicon import STOP_WORDS
-from plugins.terms import WORD, term
+from language.lexicon import STOP_WORDS
+from language.terms import WORD, term
+from plugins.extractors.facts_rules import RuleFacts
 
 STATED = 2 / 3
 SAME = 0.5

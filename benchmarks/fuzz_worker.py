@@ -26,11 +26,11 @@ from benchmarks.fuzz_mutations import options_of, write_seed
 from benchmarks.fuzz_seeds import NAME, SECRET, Seed, seeds
 from benchmarks.fuzz_traps import TRAPS
 from plugins.contracts import SourceOptions
-from plugins.interactions import interactions, snapshot
 from records.errors import AgentNeeded, MemoryAssetsError
 from resources.settings import load_settings
 from resources.snapshot import read_week_messages
 from serving.client import MemoryClient
+from transforms.interactions import interactions, snapshot
 
 ROOT = Path(__file__).parent.parent
 FILES_A_STORE = 40

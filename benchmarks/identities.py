@@ -24,11 +24,11 @@ import polars as pl
 from benchmarks.erasure import HASHING
 from benchmarks.evidence import FORMATS, convai
 from benchmarks.installation import home
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
-from plugins.anonymizer import DetectorAnonymizer
+from plugins.anonymizers.names import fold
+from plugins.anonymizers.surrogates import DetectorAnonymizer
 from plugins.contracts import SourceOptions
-from plugins.pii_names import fold
 from plugins.sources.normalise import normalise
 from resources.settings import load_settings
 

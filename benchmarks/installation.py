@@ -9,15 +9,15 @@ import numpy as np
 import polars as pl
 
 from benchmarks.evidence import Conversation
-from memory_assets.embeddings import hashes, spoken, window
+from language.terms import term_lists, traits
+from memory_assets.assets.vector_weeks import commit_week, encoder_of
 from memory_assets.tools import Tools
-from memory_assets.vector_weeks import commit_week, encoder_of
-from plugins.terms import term_lists, traits
 from records.ids import content_id
 from records.memory import MessageEmbeddings
 from records.weeks import week_of
 from resources.settings import load_settings
 from serving.client import MemoryClient
+from transforms.embedded_text import hashes, spoken, window
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def _rotate_to(letter: str) -> None:
 
 
 def _die_in(asset: str, seconds: float) -> None:
-    from memory_assets import embeddings
+    from memory_assets.assets import embeddings
 
     inner = embeddings.embed_weeks
 

@@ -299,7 +299,7 @@ def _tiny_base(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from plugins.packaged import unpack_packaged
+    from plugins.training.packaged import unpack_packaged
 
     tokenizer = AutoTokenizer.from_pretrained(str(unpack_packaged()))
     torch.manual_seed(0)

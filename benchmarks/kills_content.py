@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from memory_assets.publishing import OWED, are_owed
+from memory_assets.operations.publishing import OWED, are_owed
 from memory_assets.tools import Tools
 from resources.fence import GENERATION
 from resources.files import ASIDE

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.evidence import FORMATS, averaged, metrics
 from benchmarks.installation import home, install
 from records.ids import content_id
-from serving.features import Asked, features
-from serving.ranking import WEIGHTS, weights
+from serving.recall.features import Asked, features
+from serving.recall.ranking import WEIGHTS, weights
 from serving.scope import Scope
 
 RIDGE = 3e-3
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=None)
     parser.add_argument("--ridge", type=float, default=RIDGE)
     parser.add_argument("--ablate", action="store_true", help="also leave out each feature in turn (slow)")
-    parser.add_argument("--write", action="store_true", help="write serving/weights.json")
+    parser.add_argument("--write", action="store_true", help="write serving/recall/weights.json")
     options = parser.parse_args()
     line: dict[str, Any] = {"benchmark": "learn", "ridge": options.ridge}
     learned: dict[str, dict[str, float]] = {}

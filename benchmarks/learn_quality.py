@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.quality import Rated, conture, convai, correlation
-from plugins.lexicon import DATA
-from plugins.scorer import components
+from plugins.scorers.heuristic import QUALITY, components
 
 NAMES = [
     "relevance",
@@ -85,7 +84,7 @@ def main() -> None:
     line["lowest"], line["highest"] = round(float(lowest), 3), round(float(highest), 3)
     print(json.dumps(line))
     if options.save:
-        path = DATA / "quality.json"
+        path = QUALITY
         kept = json.loads(path.read_text(encoding="utf-8"))
         kept.update({name: line[name] for name in ("weights", "lowest", "highest")})
         path.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -23,10 +23,10 @@ import polars as pl
 
 from benchmarks.pairs_formats import AGENT, IN_PIECES, WRITERS, Talk, Writer, together
 from plugins.contracts import SourceOptions
-from plugins.interactions import interactions, snapshot
 from resources.settings import load_settings
 from resources.snapshot import read_week_messages
 from serving.client import MemoryClient
+from transforms.interactions import interactions, snapshot
 
 USERS = ("Nora", "José", "Ana María")
 START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from plugins.pii import Finding, scores
+from plugins.anonymizers.findings import Finding, scores
 
 Document = tuple[str, list[tuple[int, int, str]]]
 
@@ -105,7 +105,7 @@ def chats(path: Path) -> list[str]:
 
 def speed(texts: list[str]) -> dict[str, Any]:
     """Return short chat messages a second: anonymized here, and analysed only by Presidio with spaCy, where it is installed."""
-    from plugins.anonymizer import DetectorAnonymizer
+    from plugins.anonymizers.surrogates import DetectorAnonymizer
 
     anonymizer = DetectorAnonymizer()
     frame = pl.DataFrame({"id": [str(n) for n in range(len(texts))], "text": texts, "people": [["Ana"]] * len(texts)})
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--limit", type=int, default=None)
     options = parser.parse_args()
-    from plugins.anonymizer import DetectorAnonymizer
+    from plugins.anonymizers.surrogates import DetectorAnonymizer
 
     if options.data == "chats":
         print(json.dumps(speed(chats(options.path)[: options.limit])))

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.synthetic import conversations
-from definitions import build_defs
+from memory_assets.code_location import build_defs
 from memory_assets.jobs import MEMORY
 from memory_assets.tools import Tools
 from resources.settings import Settings, load_settings

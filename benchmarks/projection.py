@@ -5,7 +5,7 @@ Measured on LoCoMo's five conversations with late interaction alone, recall@10: 
 
     python -m benchmarks.projection sample --dimensions 128
 
-It writes plugins/data/minilm_projection.npy and prints how much of the vectors' length the axes keep.
+It writes plugins/embedders/minilm_projection.npy and prints how much of the vectors' length the axes keep.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.minilm import PROJECTION, MiniLMTokens, normalised
+from plugins.embedders.minilm import PROJECTION, MiniLMTokens, normalised
 from resources.settings import load_settings
 from serving.client import MemoryClient
 

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plugins.gate import GateEvaluator
-from plugins.memorised import canary, canary_sample
-from plugins.packaged import unpack_packaged
-from plugins.trainer_peft import PeftTrainer
-from plugins.training import Asked, Evaluation, EvaluationJob, TrainJob
+from plugins.evaluators.gate import GateEvaluator
+from plugins.evaluators.memorization import canary, canary_sample
+from plugins.training.contracts import Asked, Evaluation, EvaluationJob, TrainJob
+from plugins.training.packaged import unpack_packaged
+from plugins.training.peft import PeftTrainer
 
 NOUNS = tuple(
     re.findall(
@@ -170,7 +170,7 @@ def random_weights(folder: Path, seed: int) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from plugins.language_model import load_base
+    from plugins.training.language_model import load_base
 
     torch.manual_seed(seed)
     model = get_peft_model(

@@ -23,9 +23,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.installation import home
+from language.terms import BITS, term_lists
+from memory_assets.assets.vector_weeks import encoder_of
 from memory_assets.tools import Tools
-from memory_assets.vector_weeks import encoder_of
-from plugins.terms import BITS, term_lists
 from records.interactions import EMOTIONS
 from records.memory import MessageEmbeddings
 from records.weeks import week_of

@@ -30,19 +30,18 @@ import polars as pl
 from benchmarks.erasure import HASHING
 from benchmarks.installation import home
 from benchmarks.scopes_told import MONDAYS, TOKEN, Ledger, Line, Teller
-from memory_assets.datasets import learnable
+from memory_assets.assets.datasets import learnable
 from memory_assets.instances import instance
 from memory_assets.layers import LAYERS, Slot
-from memory_assets.running import definitions_for, finish, materialize_weeks, quiet_logs
+from memory_assets.operations.materialize import definitions_for, finish, materialize_weeks, quiet_logs
 from memory_assets.tools import Tools
+from model_registry.files import opted_out_messages
 from records.errors import MemoryAssetsError
 from records.interactions import AnonymizedInteractions
 from records.names import file_name, in_world
 from resources.settings import Settings, load_settings
-from resources.training_files import opted_out_messages
-from serving import candidates
 from serving.client import MemoryClient
-from serving.recall import KINDS, memory_dict
+from serving.recall.recaller import KINDS, candidates, memory_dict
 
 FORGOTTEN = 8
 """Subjects that are forgotten in a run, evenly among the tries."""

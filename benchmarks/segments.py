@@ -1,7 +1,7 @@
 """Topic shifts on TIAGE: the segmentation of episodes beside TextTiling and its kin.
 
     python -m benchmarks.segments PATH/tiage            figures on the dev part
-    python -m benchmarks.segments PATH/tiage --write    learn on the train part, write plugins/data/segmentation.json
+    python -m benchmarks.segments PATH/tiage --write    learn on the train part, write plugins/extractors/segmentation.json
 
 F1 of the turns that begin another topic; Pk (Beeferman 1999), lower is better. The baselines' thresholds are the best ones for F1
 on the train part, as the model's is.
@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from plugins import segmentation
-from plugins.lexicon import DATA
-from plugins.segmentation import FEATURES, content, gap_features
+from plugins.extractors import segmentation
+from plugins.extractors.segmentation import FEATURES, SEGMENTATION, content, gap_features
 
 RIDGE = 1e-3
 
@@ -113,7 +112,7 @@ def main() -> None:
             "threshold": round(best_threshold(scores, train), 3),
             "weights": {name: round(float(v), 3) for name, v in zip(FEATURES, w, strict=True)},
         }
-        (DATA / "segmentation.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        SEGMENTATION.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         segmentation.weights.cache_clear()
     truths = [labels for _, labels in dev]
     truth = np.concatenate(truths)

@@ -21,10 +21,10 @@ import polars as pl
 
 from benchmarks.installation import home
 from benchmarks.synthetic import conversations
-from memory_assets.embeddings import message_rows
-from memory_assets.running import materialize_weeks
+from memory_assets.assets.embeddings import message_rows
+from memory_assets.assets.vector_weeks import commit_week, encoder_of
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
-from memory_assets.vector_weeks import commit_week, encoder_of
 from records.memory import MessageEmbeddings
 from resources.settings import Settings, load_settings
 from serving.client import MemoryClient
@@ -89,8 +89,8 @@ def run(settings: Settings, weeks: list[str]) -> None:
 
 def commit(settings: Settings, weeks: list[str]) -> None:
     """Sync the vectors of messages alone."""
-    from plugins.interactions import snapshot
     from resources.snapshot import read_week_messages
+    from transforms.interactions import snapshot
 
     tools = Tools(settings)
     encoder = encoder_of(tools, "message_embeddings")

@@ -43,7 +43,7 @@ def llama(folder: Path, size: str) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from plugins.packaged import unpack_packaged
+    from plugins.training.packaged import unpack_packaged
 
     tokenizer = AutoTokenizer.from_pretrained(str(unpack_packaged()))
     config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=8, max_position_embeddings=2048, **SHAPES[size])
@@ -54,15 +54,15 @@ def llama(folder: Path, size: str) -> Path:
 
 def one(kind: str, folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Train once in this process; return tokens, seconds and peak memory."""
-    from plugins.training import TrainJob
+    from plugins.training.contracts import TrainJob
 
     job = TrainJob(folder / "train.jsonl", folder / "eval.jsonl", folder / f"{kind}-{time.time_ns()}")
     if kind == "bare":
         return bare(job, config)
     if kind == "unsloth":
-        from plugins.trainer_unsloth import UnslothTrainer as Trainer
+        from plugins.training.unsloth import UnslothTrainer as Trainer
     else:
-        from plugins.trainer_peft import PeftTrainer as Trainer
+        from plugins.training.peft import PeftTrainer as Trainer
     trainer = Trainer(Trainer.Config(**config))
     metrics = trainer.train(job, lambda row: None)
     return {
@@ -79,9 +79,9 @@ def bare(job: Any, config: dict[str, Any]) -> dict[str, Any]:
     from transformers import set_seed
     from trl import SFTConfig
 
-    from plugins.language_model import load_base, load_tokenizer
-    from plugins.progress import memory_mb
-    from plugins.trainer_peft import PeftTrainer, prompts, trainer_class
+    from plugins.training.language_model import load_base, load_tokenizer
+    from plugins.training.peft import PeftTrainer, prompts, trainer_class
+    from plugins.training.progress import memory_mb
 
     product = PeftTrainer(PeftTrainer.Config(**config))
     set_seed(product.config.seed)

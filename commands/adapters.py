@@ -59,7 +59,7 @@ def skill(
 
 
 def _trained(slot: Any, chosen: dict[str, list[str]] | None, as_json: bool) -> None:
-    from memory_assets.running import train_slot
+    from memory_assets.operations.materialize import train_slot
 
     with bar(f"training {slot.persona}", as_json) as step:
         made = train_slot(client().settings, slot, step, chosen)
@@ -76,7 +76,7 @@ def adapters(
     as_json: Json = False,
 ) -> None:
     """List adapters: version, layer, status, what the gate found, and where they are served."""
-    from memory_assets.gate import summary
+    from memory_assets.operations.evaluation import summary
     from memory_assets.tools import Tools
 
     tools = Tools(client().settings)
@@ -112,7 +112,7 @@ def adapters(
 @app.command("promote")
 def promote(adapter: AdapterId, as_json: Json = False) -> None:
     """Serve an adapter that passed the gate; where a person is to approve, this is the approval."""
-    from memory_assets.gate import probe
+    from memory_assets.operations.evaluation import probe
     from memory_assets.tools import Tools
 
     tools = Tools(client().settings)
@@ -142,7 +142,7 @@ def rollback(
 def quarantine(adapter: AdapterId, as_json: Json = False) -> None:
     """Take an adapter away from where servers find it, for good; those that continue it go with it."""
     from memory_assets.tools import Tools
-    from resources.training_files import descendants
+    from model_registry.files import descendants
 
     tools = Tools(client().settings)
     gone = tools.adapter_book.quarantine(descendants(tools.store, [tools.adapter_book.get(adapter)]), erase=False)
@@ -155,8 +155,8 @@ def serve(persona: Persona, port: Annotated[int, typer.Option(help="Port on this
     import threading
 
     from memory_assets.tools import Tools
-    from plugins.deployers_servers import GGUF, LlamaCppDeployer
-    from plugins.llamacpp import run
+    from plugins.deployers.llamacpp import run
+    from plugins.deployers.servers import GGUF, LlamaCppDeployer
 
     tools = Tools(client().settings)
     deployer = tools.registry.create("deployer", name="llamacpp")

@@ -82,7 +82,7 @@ def damage_behind(error: BaseException) -> str | None:
 
     if not is_foreign(error) and not isinstance(getattr(error, "orig", error), sqlite3.Error):
         return None
-    from memory_assets.damage import first_damaged
+    from memory_assets.operations.damage import first_damaged
     from memory_assets.tools import Tools
 
     try:

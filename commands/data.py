@@ -91,7 +91,7 @@ def _in_store(tools: Any) -> dict[str, Any]:
 
 def _vectors(tools: Any, kind: str) -> int | str:
     """Return how many rows a table has, or that it cannot be read."""
-    from serving.candidates import is_damage
+    from serving.recall.candidates import is_damage
 
     try:
         return int(tools.vectors.count(kind))

@@ -29,11 +29,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export an agent's anonymized conversations for training: opt-outs, junk and low quality are left out."""
-    from memory_assets.datasets import SkillConfig, learnable, skill_filter
+    from memory_assets.assets.datasets import SkillConfig, learnable, skill_filter
     from memory_assets.tools import Tools
+    from model_registry.exports import write_export
     from records.interactions import AnonymizedInteractions
     from records.weeks import parse_week
-    from resources.exports import write_export
 
     if split not in ("train", "eval", "all"):
         raise SettingsError(f"--split {split}: write train, eval or all")

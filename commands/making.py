@@ -20,8 +20,8 @@ def materialize(
     as_json: Json = False,
 ) -> None:
     """Make memory: snapshot, scores, anonymization, embeddings, facts, episodes, analytics. Without options: the unsynced weeks."""
-    from memory_assets.publishing import are_owed
-    from memory_assets.running import materialize_weeks
+    from memory_assets.operations.materialize import materialize_weeks
+    from memory_assets.operations.publishing import are_owed
     from memory_assets.tools import Tools
     from records.weeks import parse_week
     from serving.keeping import RUN_WAIT_S
@@ -84,7 +84,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Import the bundled sample, make everything of it, train a small adapter, and report."""
-    from memory_assets.demo import run_demo
+    from memory_assets.operations.demo import run_demo
 
     with bar("demo", as_json) as step:
         report = run_demo(client().settings, sample, train, step)
@@ -98,10 +98,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show which assets and weeks are out of date after a change of plugin, prompt, model or key, and what making them would cost."""
-    from memory_assets.plan import out_of_date
-    from memory_assets.plan import plan as planned
-    from memory_assets.publishing import are_owed
-    from memory_assets.running import materialize_plan
+    from memory_assets.operations.materialize import materialize_plan
+    from memory_assets.operations.plan import out_of_date
+    from memory_assets.operations.plan import plan as planned
+    from memory_assets.operations.publishing import are_owed
     from memory_assets.tools import Tools
     from serving.keeping import RUN_WAIT_S
 

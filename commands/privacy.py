@@ -32,7 +32,7 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a user, a session or a message everywhere, down to the weights of adapters, and search for what may be left."""
-    from memory_assets import forgetting
+    from memory_assets.operations import forget as forgetting
 
     memory = client()
     user = person(memory, user, as_written)
@@ -79,7 +79,7 @@ def what_goes(memory: Any, kind: str, value: str, *, as_written: bool) -> str:
     Raises:
         MemoryAssetsError: there is no such subject, and it is not meant to be kept out for ever all the same.
     """
-    from serving.erasure import Erasure
+    from privacy.erasure import Erasure
 
     erasure = Erasure(memory)
     goes = erasure.extent(kind, value)
@@ -185,8 +185,8 @@ def rotate_key(
     as_json: Json = False,
 ) -> None:
     """Make a new key for pseudonyms and surrogates, and anonymize everything again with it. The old key is gone."""
-    from memory_assets.plan import out_of_date
-    from memory_assets.running import materialize_plan
+    from memory_assets.operations.materialize import materialize_plan
+    from memory_assets.operations.plan import out_of_date
     from memory_assets.tools import Tools
 
     settings = client().settings

@@ -15,7 +15,7 @@ def repair(
     as_json: Json = False,
 ) -> None:
     """Look at every file of the installation; remove what is damaged, and make it again from the store."""
-    from memory_assets.repair import repair as repaired
+    from memory_assets.operations.repair import repair as repaired
 
     with bar("repair", as_json) as step:
         found = repaired(client().settings, step, check=check, make=make)

@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from memory_assets.assets.vector_weeks import encoder_of
 from memory_assets.layers import LAYERS
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from memory_assets.vector_weeks import encoder_of
-from plugins.passages import is_long
+from plugins.embedders.passages import is_long
 
 
 def schema_checks(weekly: dg.WeeklyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -74,7 +74,7 @@ def _embedding_check(asset: str, key: str, weekly: dg.WeeklyPartitionsDefinition
     def unique_and_normalised(
         context: dg.AssetCheckExecutionContext, tools: dg.ResourceParam[Tools]
     ) -> dg.AssetCheckResult:
-        from memory_assets.embeddings import spoken
+        from transforms.embedded_text import spoken
 
         encoder = encoder_of(tools, asset)
         lance = tools.vectors.open(asset, encoder.fingerprint)

@@ -1,6 +1,6 @@
 """How the memory's assets are made: of which others, by which plugins, by which version of their code.
 
-The definitions take their code versions from here, runs stamp what they made with it, and `memory_assets.plan` compares. A test
+The definitions take their code versions from here, runs stamp what they made with it, and `memory_assets.operations.plan` compares. A test
 holds this table equal to the graph.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from memory_assets.fencing import fenced_step
 from memory_assets.partitions import ONE_RUN
-from memory_assets.tools import Tools
 from resources.versions import Stamp, content
+
+if TYPE_CHECKING:
+    from memory_assets.tools import Tools
 
 
 @dataclass(frozen=True)

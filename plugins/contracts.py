@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from plugins.passages import PASSAGE
-from plugins.passages import VERSION as PASSAGES
+from plugins.embedders.passages import PASSAGE
+from plugins.embedders.passages import VERSION as PASSAGES
 from plugins.plugin import LLM, Plugin, PluginConfig, Remembers
-from plugins.training import Deployer, Evaluator, Exporter, Trainer, TrainJob
+from plugins.training.contracts import Deployer, Evaluator, Exporter, Trainer, TrainJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,7 +216,7 @@ class _ReadsPassages(Plugin):
 
     @property
     def passage(self) -> int:
-        """Return the most of a text that it is given at once, in the unit of `plugins.passages.units`: some characters of prose."""
+        """Return the most of a text that it is given at once, in the unit of `plugins.embedders.passages.units`: some characters of prose."""
         return PASSAGE
 
     @property
@@ -229,7 +229,7 @@ class Embedder(_ReadsPassages):
     """Turns texts into L2-normalised vectors; the vector of a text does not depend on its batch.
 
     A text longer than ``passage`` is not given to it: its passages are, sorted by length with other texts, and their vectors are
-    joined by the caller (see `plugins.encoding`).
+    joined by the caller (see `plugins.embedders.encoder`).
     """
 
     kind = "embedder"

@@ -8,7 +8,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -236,8 +235,3 @@ class PluginRegistry:
 
 def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
-
-
-def threads_are_passive() -> None:
-    """Keep OpenMP threads from spinning: a query on a busy machine took 258 ms with spinning threads, 20 ms without."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

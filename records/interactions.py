@@ -44,7 +44,7 @@ class RawInteractions(Record):
         nullable=True, min=0, max=1, description="Importance as given by the capturing service, if any"
     )
     position = dy.Int64(
-        description="Sorts the messages of a session as they were said, across weeks; see plugins/order.py"
+        description="Sorts the messages of a session as they were said, across weeks; see transforms/order.py"
     )
     turn = dy.Int64(min=0, description="Turn number given by the source, else position within session and week, from 1")
     location = dy.String(nullable=True, description="Where it was said, in worlds")

@@ -125,7 +125,7 @@ class MessageEmbeddings(Record):
     role = dy.String(description="user, agent or system")
     week = dy.String(description="Monday of its week")
     occurred_at = dy.Datetime(**UTC_TIME, description="When it was said")
-    position = dy.Int64(description="Sorts the messages of a session as they were said; see plugins/order.py")
+    position = dy.Int64(description="Sorts the messages of a session as they were said; see transforms/order.py")
     turn = dy.Int64(description="Turn number")
     source_ref = dy.String(nullable=True, description="Its id in the source")
     emotion = dy.String(description="Emotion of its interaction")
@@ -197,7 +197,7 @@ class MemoryStrength(Record):
     times_recalled = dy.Int64(min=0, description="How often it was recalled")
     last_recalled = dy.Datetime(**UTC_TIME, nullable=True, description="When last")
     strength = dy.Float64(
-        min=0, max=1, description="After decay, see plugins/decay.py; age counts from the last recall"
+        min=0, max=1, description="After decay, see transforms/decay.py; age counts from the last recall"
     )
 
 
@@ -209,6 +209,6 @@ class Relationships(Record):
     week = dy.String(primary_key=True, description="Monday of its week")
     other_kind = dy.String(check=one_of(("user", "agent")), description="user or agent")
     episodes = dy.Int64(min=1, description="Shared episodes of the week")
-    strength = dy.Float64(min=0, max=1, description="Bond after the week, see plugins/relationships.py")
+    strength = dy.Float64(min=0, max=1, description="Bond after the week, see transforms/relationships.py")
     valence = dy.Float64(min=-1, max=1, description="How it felt, older weeks fading")
     affinity = dy.Float64(nullable=True, description="Points of closeness now, in the newest week of a person")

@@ -582,7 +582,7 @@ class InteractionStore:
             connection.execute(statement, list(rows))
 
     def set_status(self, adapter_id: str, status: str) -> None:
-        """Move an adapter to a status, one that is quarantined to none; what is served instead of what is `serving.adapters`' business."""
+        """Move an adapter to a status, one that is quarantined to none; what is served instead of what is `model_registry.adapters`' business."""
         table = self.meta.tables["adapters"]
         mine = table.c.adapter_id == adapter_id, table.c.status != "quarantined"
         with self.writer.begin() as connection:

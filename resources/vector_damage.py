@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from records.ids import text_hash
+from resources.arrow import matrix
 from resources.damage import is_foreign
-from resources.vectors import matrix
 
 Damage = Literal["table", "index"]
 

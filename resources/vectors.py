@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from records.base import Record
 from records.errors import DamagedError, StoreError
+from resources.arrow import matrix
 from resources.damage import is_foreign
 from resources.files import write_text
 from resources.vector_upkeep import Upkeep, after_commit, before_commit, merge
@@ -442,15 +443,6 @@ def lance_schema(record: type[Record], dim: int, *, tokens: bool = False) -> pa.
     ]
     late = [pa.field("tokens", pa.large_binary())] if tokens else []
     return pa.schema([*fields, pa.field("vector", pa.list_(pa.float32(), dim)), *late])
-
-
-def matrix(column: Any) -> np.ndarray:
-    """Return a vector column as float32 (rows, dim)."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    dim = array.type.list_size
-    return (
-        np.asarray(array.flatten(), dtype=np.float32).reshape(-1, dim) if len(array) else np.zeros((0, dim), np.float32)
-    )
 
 
 def quoted(value: str) -> str:

@@ -1,6 +1,6 @@
 """The Python client of a bot: remember, recall, context, forget, trace, without a server and without the orchestrator.
 
-What takes messages in is `serving.remembering`; this is what asks.
+What takes messages in is `serving.capturing`; this is what asks.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from language.lexicon import language_of
 from plugins.contracts import Embedder, TokenEmbedder
-from plugins.lexicon import language_of
-from plugins.persona import system_prompt
+from privacy.erasure import Erasure, Forgotten
+from privacy.trace import AdapterTrace, Traced, trace, trace_adapter
 from records.errors import MemoryAssetsError, PluginError, StoreUnreachable
 from records.memory import FactEmbeddings
 from records.names import as_id, cleaned
@@ -23,6 +24,7 @@ from resources.people import People
 from resources.settings import Settings, load_settings
 from serving.access import Access
 from serving.capture import Erased, conversation
+from serving.capturing import Capturing
 from serving.context import (
     Context,
     Conversation,
@@ -31,15 +33,13 @@ from serving.context import (
     load_template,
     render,
 )
-from serving.erasure import Erasure, Forgotten
 from serving.keeping import DRAIN_S
-from serving.newest import waiting_of
-from serving.recall import KINDS, Filters, Recalled, Recaller
+from serving.personas import Worlds
+from serving.recall.newest import waiting_of
+from serving.recall.recaller import KINDS, Filters, Recalled, Recaller
 from serving.recent import recent_messages
-from serving.remembering import Capturing
 from serving.scope import Asked, Scope, ScopeFinder
-from serving.trace import AdapterTrace, Traced, trace, trace_adapter
-from serving.worlds import Worlds
+from transforms.system_prompt import system_prompt
 
 FACT_COLUMNS = [
     "fact_id", "user_id", "subject", "category", "key", "value", "polarity", "modality", "status", "valid_from", "valid_to", "confidence",

@@ -13,7 +13,7 @@ import polars as pl
 
 from records.errors import MemoryAssetsError
 from records.weeks import week_of
-from serving.recall import Memory
+from serving.recall.recaller import Memory
 
 CHARACTERS_PER_TOKEN = 3.2
 """Estimate for English and Spanish with current tokenizers: 3.2 to 4.2 were usual; the low end keeps within the budget."""

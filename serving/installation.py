@@ -13,7 +13,10 @@ from records.errors import MemoryAssetsError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from model_registry.adapters import AdapterBook
     from plugins.registry import PluginRegistry
+    from privacy.receipts import Receipts
+    from privacy.replaced_store import Replaced
     from resources.fence import Fence
     from resources.keys import Keys
     from resources.lake import Lake
@@ -26,11 +29,8 @@ if TYPE_CHECKING:
     from resources.vectors import VectorStore
     from resources.versions import Versions
     from resources.warehouse import Warehouse
-    from serving.adapters import AdapterBook
     from serving.keeping import Keeper
     from serving.reach import Reach
-    from serving.receipts import Receipts
-    from serving.replaced import Replaced
     from serving.spool import Spool
 
 
@@ -69,7 +69,7 @@ class Installation:
         """
         from plugins.sources.scratch import FOLDER as SCRATCH
         from plugins.sources.scratch import sweep
-        from resources.tombstones import Tombstones
+        from privacy.tombstones import Tombstones
         from serving.known import opened
 
         sweep(self.settings.home / SCRATCH)  # what an import that was killed unpacked, perhaps after an erasure
@@ -83,8 +83,8 @@ class Installation:
 
     def erase_again(self) -> None:
         """Erase with an installation of its own: until it is done nobody else is given the store."""
+        from privacy.erasure import Erasure
         from resources.reaching import PATIENCE_S, at_most
-        from serving.erasure import Erasure
 
         other = Installation(self.settings)
         other.__dict__["store"] = other.unopened_store
@@ -97,7 +97,7 @@ class Installation:
     @cached_property
     def replaced(self) -> Replaced:
         """Return what notices that another store was put in the place of the one that was opened."""
-        from serving.replaced import Replaced
+        from privacy.replaced_store import Replaced
 
         return Replaced(self)
 
@@ -183,14 +183,14 @@ class Installation:
     @cached_property
     def receipt_book(self) -> Receipts:
         """Return the receipts of erasures."""
-        from serving.receipts import Receipts
+        from privacy.receipts import Receipts
 
         return Receipts(self.store, self.keys)
 
     @cached_property
     def adapter_book(self) -> AdapterBook:
         """Return the registry of adapters and of what is served."""
-        from serving.adapters import AdapterBook
+        from model_registry.adapters import AdapterBook
 
         return AdapterBook(self)
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import polars as pl
 
-from plugins.order import ordered
 from resources.snapshot import tidy
 from resources.store import InteractionStore
-from serving.newest import waiting_of
+from serving.recall.newest import waiting_of
+from serving.recall.turns import turns_of
 from serving.scope import Scope
-from serving.turns import turns_of
+from transforms.order import ordered
 
 RECENT = """
 SELECT m.message_id, m.agent_id, m.session_id, coalesce(n.display_name, m.speaker_id) AS speaker_name, m.role, m.text,

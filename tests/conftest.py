@@ -228,7 +228,7 @@ def weekly_run(settings: Settings, first: str, last: str | None = None, *, analy
     """Run the weekly assets for a range of weeks in this process."""
     import dagster as dg
 
-    from definitions import build_defs
+    from memory_assets.code_location import build_defs
     from memory_assets.jobs import MEMORY
 
     with dg.DagsterInstance.ephemeral() as instance:

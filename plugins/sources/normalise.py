@@ -103,7 +103,7 @@ class Who(NamedTuple):
 class Normaliser:
     """Turns the batches of one source into frames; what it holds is how its sessions end so far.
 
-    Within a session a row follows the one before it, which is kept where their times do not say so (see `plugins.order`).
+    Within a session a row follows the one before it, which is kept where their times do not say so (see `transforms.order`).
     Rows that are equal in everything are counted: two equal lines are two messages, and the same two when they are read again.
     """
 

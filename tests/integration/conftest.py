@@ -81,7 +81,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from plugins.packaged import unpack_packaged
+    from plugins.training.packaged import unpack_packaged
 
     folder = tmp_path_factory.mktemp("base")
     tokenizer = AutoTokenizer.from_pretrained(str(unpack_packaged()))

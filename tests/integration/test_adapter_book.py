@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from memory_assets.tools import Tools
-from plugins.deployers import FolderDeployer
-from plugins.training import Deployer, Deployment
+from model_registry.files import adapter_row, descendants
+from plugins.deployers.folder import FolderDeployer
+from plugins.training.contracts import Deployer, Deployment
 from records.errors import StoreError, TrainingError
 from resources.settings import Settings
-from resources.training_files import adapter_row, descendants
 
 
 def registered(tools: Tools, key: str, *, persona: str = "lumi", layer: str = "personality", **changes: object) -> str:

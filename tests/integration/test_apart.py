@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from memory_assets.apart import train_apart
-from plugins.training import TrainJob
+from memory_assets.operations.worker import train_apart
+from plugins.training.contracts import TrainJob
 from records.errors import TrainingError
 
 TRAINER = """
 import os, signal, time
 from plugins.hookspecs import hookimpl
-from plugins.training import Trainer
+from plugins.training.contracts import Trainer
 from records.errors import TrainingError
 
 class Odd(Trainer):
@@ -84,8 +84,8 @@ def test_a_failure_is_one_sentence_and_quotes_nothing(make_settings, tmp_path: P
 def test_the_child_ends_when_its_parent_is_killed(make_settings, tmp_path: Path) -> None:
     settings, job = job_of(make_settings, tmp_path, "wait")
     program = (
-        "import sys, json; from pathlib import Path; from memory_assets.apart import train_apart\n"
-        "from plugins.training import TrainJob; from resources.settings import load_settings\n"
+        "import sys, json; from pathlib import Path; from memory_assets.operations.worker import train_apart\n"
+        "from plugins.training.contracts import TrainJob; from resources.settings import load_settings\n"
         "f = Path(sys.argv[1]); s = load_settings(**json.loads(sys.argv[2]))\n"
         "train_apart(s, TrainJob(f / 'train', f / 'eval', f / 'out'), lambda row: None)\n"
     )

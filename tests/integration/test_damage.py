@@ -11,22 +11,21 @@ import pytest
 
 import cli
 from benchmarks.syncs import commit
-from memory_assets.damage import look
-from memory_assets.forgetting import forget_everywhere
-from memory_assets.plan import out_of_date
-from memory_assets.repair import repair
+from memory_assets.operations.damage import look
+from memory_assets.operations.forget import forget_everywhere
+from memory_assets.operations.plan import out_of_date
+from memory_assets.operations.repair import repair
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
-from plugins.datasets import Limits, build_samples
-from plugins.exporters import ChatMLExporter
+from model_registry.exports import write_export
+from model_registry.files import adapter_row, write_dataset
+from plugins.training.exporters import ChatMLExporter
+from privacy.erasure import Erasure
+from privacy.leak_test import search
 from records.errors import DamagedError, StoreError
 from records.interactions import RawInteractions
-from resources.exports import write_export
 from resources.settings import Settings
-from resources.training_files import adapter_row, write_dataset
 from serving.client import MemoryClient
-from serving.erasure import Erasure
-from serving.leaks import search
 from tests.conftest import fast_settings, killed_run, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.damaging import (
     HARMS,
@@ -42,6 +41,7 @@ from tests.integration.damaging import (
 )
 from tests.integration.test_erasure import WEEKS, group, others, quiet, zoes
 from tests.integration.test_pipeline import fill, same
+from transforms.samples import Limits, build_samples
 
 HALVES = (
     ("raw truncated", "facts chunk flipped", "history emptied", "messages: newest manifest gone", "facts: data file gone",
@@ -214,7 +214,7 @@ def test_no_damage_stops_an_erasure(copy, harm: Harm) -> None:
 
 def needles_left(erasure: Erasure, needles: list[str]) -> list[str]:
     """Return what nobody else said."""
-    from serving.leaks import without_shared
+    from privacy.leak_test import without_shared
 
     left = without_shared(needles, erasure.store)
     assert any("quetzal" in needle for needle in left)
@@ -252,7 +252,7 @@ KILLED = """
 import os, signal, sys; from pathlib import Path
 from resources import lake
 from resources.settings import load_settings
-from memory_assets.repair import repair
+from memory_assets.operations.repair import repair
 def dies(self, *args):
     os.kill(os.getpid(), signal.SIGKILL)
 lake.Lake.delete = dies

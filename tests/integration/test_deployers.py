@@ -12,12 +12,12 @@ import httpx
 import numpy as np
 import pytest
 
-from memory_assets.gate import PROBE_TOKENS, PROBES, probe
+from memory_assets.operations.evaluation import PROBE_TOKENS, PROBES, probe
 from memory_assets.tools import Tools
-from plugins.deployers_servers import LlamaCppDeployer, OllamaDeployer, VllmDeployer
-from plugins.gguf_lora import convert
-from plugins.packaged import packaged_gguf, unpack_packaged
-from plugins.training import Deployment
+from plugins.deployers.gguf_lora import convert
+from plugins.deployers.servers import LlamaCppDeployer, OllamaDeployer, VllmDeployer
+from plugins.training.contracts import Deployment
+from plugins.training.packaged import packaged_gguf, unpack_packaged
 from records.errors import TrainingError
 
 SIZES = {
@@ -130,7 +130,7 @@ class Shapes(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _answer(self, name: str, messages: list[dict[str, str]], tokens: int) -> str:
-        from plugins.llamacpp import run
+        from plugins.deployers.llamacpp import run
 
         if name not in self.running:
             self.running[name] = run(packaged_gguf(), [Path(self.models[name]["path"])], 0)

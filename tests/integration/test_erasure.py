@@ -9,20 +9,20 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from memory_assets.forgetting import forget_everywhere, resume
-from memory_assets.plan import out_of_date
+from memory_assets.operations.forget import forget_everywhere, resume
+from memory_assets.operations.plan import out_of_date
 from memory_assets.tools import Tools
+from model_registry.files import adapter_row, note_training
+from privacy.erasure import Erasure
+from privacy.leak_test import needles_of, search, without_shared
+from privacy.receipts import Receipts
 from records.errors import StoreError
 from records.ids import text_hash
 from records.interactions import AnonymizedInteractions, ScoredInteractions
 from resources import vector_erasure
 from resources.files import write_frame
 from resources.settings import Settings
-from resources.training_files import adapter_row, note_training
 from serving.client import MemoryClient
-from serving.erasure import Erasure
-from serving.leaks import needles_of, search, without_shared
-from serving.receipts import Receipts
 from tests.conftest import MONDAY, killed_run, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.test_pipeline import fill, same
 
@@ -98,8 +98,8 @@ def trained(settings: Settings) -> str:
     """Make the persona's dataset with the real step, and register an adapter trained on it as deployed."""
     import dagster as dg
 
-    from definitions import build_defs
-    from memory_assets.running import register_personas
+    from memory_assets.code_location import build_defs
+    from memory_assets.operations.materialize import register_personas
 
     tools = Tools(settings)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -180,7 +180,9 @@ def test_a_session_and_a_message_can_be_forgotten_alone(make_settings, kind: str
 KILLED = textwrap.dedent("""
     import os, signal, sys
     from resources.settings import load_settings
-    from serving import damaged, erasure, receipts
+    from privacy import unreadable as damaged
+    from privacy import erasure
+    from privacy import receipts
     from resources import vector_erasure
     step, home, plugins = sys.argv[1:4]
     def die(*args, **kwargs):
@@ -245,10 +247,10 @@ def test_a_killed_erasure_is_finished_by_the_next(make_settings, step: str) -> N
 
 KILLED_LATER = """
 import os, signal, sys; from pathlib import Path
-from memory_assets import forgetting
+from memory_assets.operations import forget as forgetting
 from resources import vectors
 from resources.settings import load_settings
-from serving import erasure
+from privacy import erasure
 def dies(*args, **how):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[1] == "rebuild":

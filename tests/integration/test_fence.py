@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from memory_assets.forgetting import resume
 from memory_assets.jobs import MEMORY
+from memory_assets.operations.forget import resume
 from memory_assets.tools import Tools
 from plugins.contracts import SourceOptions
 from plugins.sources.normalise import normalise
+from privacy import receipts
+from privacy.erasure import Erasure
+from privacy.leak_test import search, without_shared
 from records.errors import ErasedMeanwhile, StoreError
 from resources import fence, scrub
-from serving import receipts
 from serving.client import MemoryClient
-from serving.erasure import Erasure
-from serving.leaks import search, without_shared
 from tests.conftest import MONDAY, lake_bytes, lance_rows, message_rows, weekly_run, write_rows
 from tests.integration.test_erasure import SECRET, WEEKS, others, zoes
 from tests.integration.test_pipeline import fill, same

@@ -6,12 +6,12 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from memory_assets.forgetting import forget_everywhere
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.forget import forget_everywhere
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
-from resources.exports import write_export
+from model_registry.exports import write_export
+from model_registry.files import OTHERS
 from resources.settings import Settings
-from resources.training_files import OTHERS
 from tests.conftest import MONDAY, killed_run, message_rows, write_rows
 
 SECRET = "the quetzal tattoo on my left shoulder"
@@ -19,7 +19,7 @@ SECRET = "the quetzal tattoo on my left shoulder"
 PRINTING = """
 import sys
 from plugins.hookspecs import hookimpl
-from plugins.scorer import HeuristicScorer
+from plugins.scorers.heuristic import HeuristicScorer
 class Printing(HeuristicScorer):
     name = "printing"
     def score(self, interactions):
@@ -35,8 +35,8 @@ KILLED = textwrap.dedent("""
     import os, signal, sys
     from pathlib import Path
     from resources.settings import load_settings
-    from memory_assets import forgetting
-    from serving import erasure
+    from memory_assets.operations import forget as forgetting
+    from privacy import erasure
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
     erasure.Erasure._from_lake = die

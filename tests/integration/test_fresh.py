@@ -18,10 +18,9 @@ from plugins.contracts import Embedder
 from resources.settings import Settings
 from resources.store import InteractionStore
 from resources.sync import SyncState
-from serving import fresh
 from serving.client import MemoryClient
-from serving.fresh import Fresh
-from serving.recall import Recaller
+from serving.recall.fresh import Fresh
+from serving.recall.recaller import Recaller, fresh
 from serving.scope import Scope
 from tests.conftest import MONDAY, message_rows, weekly_run, write_rows
 

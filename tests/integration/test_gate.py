@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ruined import REASONS, judge
-from plugins.gate import GateEvaluator
-from plugins.identity import identity_questions
-from plugins.manners import repeats
-from plugins.memorised import canary, candidates
-from plugins.style import probe
-from plugins.training import Evaluation, Verdict
+from plugins.evaluators.gate import GateEvaluator
+from plugins.evaluators.identity import identity_questions
+from plugins.evaluators.manners import repeats
+from plugins.evaluators.memorization import canary, candidates
+from plugins.evaluators.style import probe
+from plugins.training.contracts import Evaluation, Verdict
 
 FEW = {"prompts": 5, "tokens": 16}
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from memory_assets.gate import NAME, evaluation_job, summary
-from memory_assets.secrets import secrets
+from memory_assets.operations.evaluation import NAME, evaluation_job, summary
+from memory_assets.operations.planted_secrets import secrets
 from memory_assets.tools import Tools
-from plugins.gate import MISSING, GateEvaluator, bundled_talks, plain_questions
-from plugins.identity import identity_questions
-from plugins.manners import same_language, tongue
-from plugins.memorised import answers_to_go_on
-from plugins.training import Evaluation, EvaluationJob, Verdict, unmeasured, why_failed
+from plugins.evaluators.gate import MISSING, GateEvaluator, bundled_talks, plain_questions
+from plugins.evaluators.identity import identity_questions
+from plugins.evaluators.manners import same_language, tongue
+from plugins.evaluators.memorization import answers_to_go_on
+from plugins.training.contracts import Evaluation, EvaluationJob, Verdict, unmeasured, why_failed
 from records.errors import PluginError, TrainingError
 from tests.conftest import message_rows, weekly_run
 from tests.integration.test_adapter_book import registered
@@ -45,7 +45,7 @@ def untrained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Return an adapter on the small base that changes nothing."""
     from peft import LoraConfig, get_peft_model
 
-    from plugins.language_model import load_base
+    from plugins.training.language_model import load_base
 
     folder = tmp_path_factory.mktemp("untrained")
     config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -9,14 +9,14 @@ import duckdb
 import polars as pl
 import pytest
 
+from language.feelings import emotion_of
 from memory_assets.tools import Tools
-from plugins.feelings import emotion_of
 from records.errors import MemoryAssetsError
 from records.interactions import AnonymizedInteractions, ScoredInteractions
 from records.memory import Episodes
 from resources.settings import Settings
+from serving.capturing import on_scale
 from serving.client import MemoryClient
-from serving.remembering import on_scale
 from tests.conftest import MONDAY, weekly_run
 
 TALK = [
@@ -130,7 +130,7 @@ def test_a_correction_is_the_preferred_answer_and_a_pair(settings: Settings, tmp
     corrected = anonymized.filter(pl.col("correction").is_not_null()).collect()
     assert corrected.height == 1
     assert "ana.lopez" not in corrected["correction"][0]
-    from memory_assets.datasets import learnable
+    from memory_assets.assets.datasets import learnable
 
     _, samples, _ = learnable(tools, anonymized, "sage")
     mine = samples.filter(pl.col("rejected").is_not_null())

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from memory_assets.forgetting import forget_everywhere
 from memory_assets.instances import instance
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.forget import forget_everywhere
+from memory_assets.operations.materialize import materialize_weeks
 from memory_assets.tools import Tools
 from resources.settings import Settings
 from serving.client import MemoryClient
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 OPEN = """
 import sys; from pathlib import Path
 from resources.settings import load_settings
-from memory_assets.forgetting import forget_everywhere
+from memory_assets.operations.forget import forget_everywhere
 from memory_assets.instances import instance
 with instance(load_settings(home=Path(sys.argv[1]))) as opened:
     print(opened.get_runs_count())
@@ -37,7 +37,7 @@ KILLED = """
 import os, signal, sys; from pathlib import Path
 from resources import vectors
 from resources.settings import load_settings
-from memory_assets.running import materialize_weeks
+from memory_assets.operations.materialize import materialize_weeks
 def dies(self, *args):
     os.kill(os.getpid(), signal.SIGKILL)
 vectors.VectorStore.replace_week = dies
@@ -230,8 +230,8 @@ KILLED_BEFORE_ANALYTICS = """
 import os, signal, sys; from pathlib import Path
 from resources.settings import load_settings
 from resources.warehouse import Warehouse
-from memory_assets import forgetting
-from memory_assets.running import materialize_weeks
+from memory_assets.operations import forget as forgetting
+from memory_assets.operations.materialize import materialize_weeks
 def dies(self, *args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 Warehouse.build = dies
@@ -251,7 +251,7 @@ def test_a_run_killed_before_it_published_the_analytics_owes_them_to_the_next_co
     from typer.testing import CliRunner
 
     from commands.base import app
-    from memory_assets.publishing import are_owed
+    from memory_assets.operations.publishing import are_owed
 
     settings: Settings = fill(make_settings(), three_weeks())
     monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
@@ -277,7 +277,7 @@ def test_a_run_killed_before_it_published_the_analytics_owes_them_to_the_next_co
 
 
 def test_a_copy_of_an_installation_whose_original_goes_on_owes_the_analytics_itself(make_settings) -> None:
-    from memory_assets.publishing import are_owed, owing
+    from memory_assets.operations.publishing import are_owed, owing
 
     settings: Settings = fill(make_settings(), three_weeks())
     with owing(Tools(settings)):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plugins.language_model import ANSWERED, Adapted
+from plugins.training.language_model import ANSWERED, Adapted
 
 TALKS = [
     [
@@ -24,7 +24,7 @@ def model(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from plugins.language_model import load_base
+    from plugins.training.language_model import load_base
 
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("noise")

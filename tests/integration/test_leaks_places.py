@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from memory_assets.tables import LAKE_RECORDS
 from memory_assets.tools import Tools
 from plugins.sources.scratch import scratch, within
+from privacy.leak_test import search
 from resources.scrub import scrub_store
 from resources.settings import Settings
 from resources.tables import UTCDateTime, store_metadata
-from serving.leaks import search
 from tests.conftest import fast_settings, message_rows, write_rows
 
 SAID = "quózwort of the seventh bridge"

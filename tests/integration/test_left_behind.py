@@ -13,17 +13,17 @@ import polars as pl
 import pytest
 
 from benchmarks.syncs import commit
-from memory_assets.forgetting import resume
+from memory_assets.operations.forget import resume
 from memory_assets.tools import Tools
-from plugins.exporters import ChatMLExporter
+from model_registry.exports import write_export
+from model_registry.files import adapter_row, write_dataset
+from plugins.training.exporters import ChatMLExporter
+from privacy.erasure import Erasure
+from privacy.receipts import train_again
 from records.training import DatasetManifest
-from resources.exports import write_export
 from resources.files import ASIDE, write_text
 from resources.settings import Settings
-from resources.training_files import adapter_row, write_dataset
 from serving.client import MemoryClient
-from serving.erasure import Erasure
-from serving.receipts import train_again
 from tests.conftest import MONDAY, killed_run, message_rows, write_rows
 
 WEEK = f"{MONDAY:%Y-%m-%d}"
@@ -56,7 +56,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from resources.settings import load_settings
-from serving import erasing_rows
+from privacy import store_rows as erasing_rows
 from serving.client import MemoryClient
 inner = erasing_rows._erase_core_memory
 def dies(store, rows, count):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from memory_assets.sensors import retraining
 from memory_assets.tools import Tools
-from plugins.exporters import ChatMLExporter
+from model_registry.files import adapter_row, adapters_of, write_dataset
+from plugins.training.exporters import ChatMLExporter
 from records.errors import StoreError
-from resources.training_files import adapter_row, adapters_of, write_dataset
 from serving.client import MemoryClient
 from tests.conftest import message_rows, weekly_run, write_rows
 

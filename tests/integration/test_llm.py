@@ -8,15 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from plugins.extractors_llm import LLMEpisodes, LLMFacts
+from plugins.extractors.llm import LLMEpisodes, LLMFacts
 from plugins.registry import PluginRegistry
-from plugins.scoring import score_week
 from records.errors import PluginError
 from resources.llm import LLMClient
 from resources.memo import Memo
 from resources.settings import LLMSettings
 from tests.conftest import message_rows
 from tests.unit.test_judgement import raw_of
+from transforms.scoring import score_week
 
 
 def client(url: str, folder: Path, **settings: object) -> LLMClient:
@@ -97,7 +97,7 @@ def test_a_server_that_fails_or_talks_nonsense_is_one_sentence_without_the_text(
 def test_a_real_small_model_keeps_to_the_schema(tmp_path: Path) -> None:
     import xllamacpp as xlc
 
-    from plugins.packaged import packaged_gguf
+    from plugins.training.packaged import packaged_gguf
 
     params = xlc.CommonParams()
     params.model.path = str(packaged_gguf())

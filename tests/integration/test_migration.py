@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
-from plugins.order import ordered
 from resources.snapshot import read_week_messages
 from resources.store import MIGRATIONS, InteractionStore
+from transforms.order import ordered
 
 
 def at_revision(url: str, revision: str) -> InteractionStore:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
-from definitions import build_defs
+from memory_assets.code_location import build_defs
 from memory_assets.sensors import MAX_ATTEMPTS, evaluate
 from memory_assets.tools import Tools
 from resources.settings import Settings
@@ -107,7 +107,7 @@ def test_messages_that_arrive_while_a_sync_runs_are_synced_by_the_next_one(
 ) -> None:
     fill(settings, message_rows(30))
     tools = Tools(settings)
-    from plugins import facts_rules
+    from plugins.extractors import facts_rules
 
     inner = facts_rules.RuleFacts.extract
 
@@ -125,7 +125,7 @@ def test_messages_that_arrive_while_a_sync_runs_are_synced_by_the_next_one(
 
 def during_the_facts(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Let something happen once while facts are extracted: the snapshot is read by then, and nothing is marked."""
-    from plugins import facts_rules
+    from plugins.extractors import facts_rules
 
     inner, happened = facts_rules.RuleFacts.extract, []
 
@@ -238,7 +238,8 @@ def test_postgresql_as_store_and_as_dagsters_storage_by_settings_only(
     settings = make_settings(store_url=postgres_url)
     fill(settings, three_weeks())
     program = (
-        "import dagster as dg, sys; from pathlib import Path; from resources.settings import load_settings; from definitions import build_defs\n"
+        "import dagster as dg, sys; from pathlib import Path; from resources.settings import load_settings\n"
+        "from memory_assets.code_location import build_defs\n"
         "s = load_settings(home=Path(sys.argv[1]), store_url=sys.argv[2], plugins_dir=Path(sys.argv[3]), plugins={'embedder': {'use': 'hashing'}})\n"
         "with dg.DagsterInstance.get() as i:\n"
         "    job = build_defs(s).resolve_job_def('weekly_build')\n"
@@ -264,7 +265,7 @@ def test_a_job_in_the_background_of_a_script_makes_several_runs_and_can_be_stopp
     Tools(settings).store.close()
     program = (
         "import signal, sys; from pathlib import Path; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from resources.settings import load_settings; from memory_assets.running import materialize_weeks\n"
+        "from resources.settings import load_settings; from memory_assets.operations.materialize import materialize_weeks\n"
         "s = load_settings(home=Path(sys.argv[1]), plugins_dir=Path(sys.argv[2]),\n"
         "    plugins={'embedder': {'use': 'hashing'}, 'tokens': {'use': 'none'}, 'anonymizer': {'use': 'patterns'}})\n"
         "made = materialize_weeks(s, ['2025-01-06'], lambda *_: None)\n"

@@ -136,7 +136,10 @@ def test_unchanged_weeks_embed_nothing_and_commit_nothing(settings: Settings) ->
 KILLED_RUN = textwrap.dedent("""
     import os, signal, sys
     from pathlib import Path
-    from resources import files, lake, vectors, sync
+    from resources import files
+    from resources import lake
+    from resources import vectors
+    from resources import sync
     step, moment, home, plugins = sys.argv[1:5]
     from resources.settings import load_settings
     chosen = {"embedder": {"use": "hashing"}, "tokens": {"use": "none"}, "anonymizer": {"use": "patterns"}}
@@ -195,7 +198,7 @@ def test_a_run_killed_around_a_write_and_run_again_is_as_if_undisturbed(
 
 
 FAILING = """
-from plugins.facts_rules import RuleFacts
+from plugins.extractors.facts_rules import RuleFacts
 from plugins.hookspecs import hookimpl
 class Failing(RuleFacts):
     name = "failing"
@@ -208,7 +211,7 @@ def register_plugins():
 
 
 SPEAKING = """
-from plugins.facts_rules import RuleFacts
+from plugins.extractors.facts_rules import RuleFacts
 from plugins.hookspecs import hookimpl
 class Speaking(RuleFacts):
     name = "speaking"
@@ -226,7 +229,7 @@ def register_plugins():
 def test_what_an_error_says_goes_to_a_file_and_never_to_dagster(make_settings: Callable[..., Settings], tmp_path: Path) -> None:  # fmt: skip
     import dagster as dg
 
-    from definitions import build_defs
+    from memory_assets.code_location import build_defs
 
     good = fill(make_settings(), three_weeks())
     assert good.plugins_dir is not None
@@ -266,7 +269,7 @@ def test_a_failing_extractor_leaves_messages_unsynced_and_the_next_run_does_the_
 
 def test_residual_personal_data_blocks_everything_downstream(make_settings: Callable[..., Settings]) -> None:
     leaky = """
-from plugins.anonymizer import PatternAnonymizer
+from plugins.anonymizers.surrogates import PatternAnonymizer
 from plugins.hookspecs import hookimpl
 class Leaky(PatternAnonymizer):
     name = "leaky"
@@ -322,7 +325,7 @@ def test_dagster_knows_nothing_private(
 ) -> None:
     import dagster as dg
 
-    from definitions import build_defs
+    from memory_assets.code_location import build_defs
 
     settings = fill(make_settings(), three_weeks())
     home = tmp_path / "dagster"

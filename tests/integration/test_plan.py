@@ -8,12 +8,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-import definitions
-from memory_assets import plan as planning
+from memory_assets.code_location import build_defs
 from memory_assets.lineage import HOW, made_by
+from memory_assets.operations import plan as planning
+from memory_assets.operations.materialize import materialize_plan
+from memory_assets.operations.plan import out_of_date, plan
 from memory_assets.partitions import weekly_partitions
-from memory_assets.plan import out_of_date, plan
-from memory_assets.running import materialize_plan
 from memory_assets.tools import Tools
 from records.errors import StoreError
 from resources.settings import Settings
@@ -48,7 +48,7 @@ def changed(make_settings: Make, llm: dict[str, str] | None = None, **plugins: o
 
 
 def test_the_table_of_lineage_is_the_graph(settings: Settings) -> None:
-    graph = definitions.build_defs(settings).resolve_asset_graph()
+    graph = build_defs(settings).resolve_asset_graph()
     for asset, how in HOW.items():
         node = graph.get(dg.AssetKey(asset))
         assert {key.path[-1] for key in node.parent_keys} == set(how.sources), asset
@@ -72,7 +72,7 @@ def test_nothing_is_out_of_date_after_a_run_and_everything_before(settings: Sett
 
 def test_an_asset_can_be_read_outside_of_a_run(filled: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        value = definitions.build_defs(filled).load_asset_value(dg.AssetKey("fact_history"), instance=instance)
+        value = build_defs(filled).load_asset_value(dg.AssetKey("fact_history"), instance=instance)
     assert value.collect().height == len(read(filled, "fact_history")) > 0
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_stops_between_two_assets_is_seen(filled: Settings, make_sett
 
 
 def test_a_prompt_and_a_model_are_part_of_what_made_it(filled: Settings, make_settings: Make) -> None:
-    from plugins.extractors_llm import LLMFacts
+    from plugins.extractors.llm import LLMFacts
 
     llm = {"base_url": "http://127.0.0.1:9/v1", "model": "small"}
     asking = Tools(changed(make_settings, facts={"use": "openai"}, llm=llm))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from definitions import build_defs
+from memory_assets.code_location import build_defs
 from plugins.contracts import KINDS
 from plugins.registry import PluginRegistry
 from records.errors import PluginError

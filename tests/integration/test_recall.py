@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from records.errors import MemoryAssetsError
-from serving import candidates
 from serving.client import MemoryClient
-from serving.recall import Memory
+from serving.recall.recaller import Memory, candidates
 from tests.conftest import weekly_run
 from tests.integration.test_fresh import behind
 

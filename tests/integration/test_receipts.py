@@ -8,16 +8,16 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from definitions import build_defs
-from memory_assets.forgetting import forget_everywhere, resume
+from memory_assets.code_location import build_defs
+from memory_assets.operations.forget import forget_everywhere, resume
 from memory_assets.tools import Tools
+from privacy import erasure as erasing
+from privacy.erasure import Erasure
+from privacy.receipts import SCRUB_AGAIN, Receipts, Work, week_again
 from resources import scrub
 from resources.keys import Keys
 from resources.settings import Settings
 from resources.store import InteractionStore
-from serving import erasure as erasing
-from serving.erasure import Erasure
-from serving.receipts import SCRUB_AGAIN, Receipts, Work, week_again
 from tests.conftest import MONDAY, message_rows, write_rows
 from tests.integration.test_left_behind import filled
 

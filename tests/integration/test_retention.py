@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
-from memory_assets import retention
-from memory_assets.retention import forget_old_runs
+from memory_assets.operations import retention
+from memory_assets.operations.retention import forget_old_runs
 
 WEEKS = dg.WeeklyPartitionsDefinition("2025-01-06", day_offset=1)
 

@@ -5,11 +5,11 @@ import json
 import polars as pl
 
 from plugins.contracts import SourceOptions
-from plugins.interactions import interactions, snapshot
 from resources.settings import Settings
 from resources.snapshot import read_week_messages
 from serving.client import MemoryClient
 from tests.conftest import SAMPLE
+from transforms.interactions import interactions, snapshot
 
 
 def test_every_question_of_the_sample_has_its_own_answer(settings: Settings) -> None:

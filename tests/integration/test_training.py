@@ -17,20 +17,20 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from definitions import build_defs
+from memory_assets.code_location import build_defs
 from memory_assets.tools import Tools
+from model_registry.files import adapter_row, behind, note_training, sweep_trainings
 from plugins.contracts import TrainJob
-from plugins.datasets import split_of
-from plugins.progress import read_metrics
 from plugins.registry import PluginRegistry
-from plugins.trainer_peft import PeftTrainer
+from plugins.training.peft import PeftTrainer
+from plugins.training.progress import read_metrics
 from records.errors import TrainingError
 from records.training import DatasetManifest
 from resources.settings import Settings
-from resources.training_files import adapter_row, behind, note_training, sweep_trainings
 from serving.client import MemoryClient
 from tests.conftest import MONDAY, message_rows, weekly_run
 from tests.integration.test_pipeline import WEEKS, fill
+from transforms.samples import split_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -249,7 +249,7 @@ def test_a_training_whose_dataset_is_erased_meanwhile_leaves_nothing(
             raise TrainingError("killed")
         return {}
 
-    monkeypatch.setattr("memory_assets.adapters.train_apart", train)
+    monkeypatch.setattr("memory_assets.assets.adapters.train_apart", train)
     result = run_job(settings, "train_personality", "lumi", ["personality_adapter"])
     [said] = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     assert ("killed" if ends == "fails" else "erased meanwhile") in said
@@ -266,7 +266,7 @@ def test_what_a_training_wrote_after_an_erasure_is_removed_when_it_was_killed(ma
     (home / "datasets/d_there").mkdir(parents=True)
     (home / "datasets/d_there/manifest.parquet").touch()
     program = (
-        "import os, signal, sys; from pathlib import Path; from resources.training_files import note_training\n"
+        "import os, signal, sys; from pathlib import Path; from model_registry.files import note_training\n"
         "note_training(Path(sys.argv[1]), sys.argv[2:]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     folders = {name: home / "adapters" / name for name in ("killed", "going", "of_others")}
@@ -333,7 +333,7 @@ def test_a_training_killed_half_way_goes_on_from_its_checkpoint_and_ends_the_sam
     whole.train(job_in(tmp_path / "whole"), lambda row: None)
     job = job_in(tmp_path / "killed")
     program = (
-        "import sys, os, signal; from pathlib import Path; from plugins.trainer_peft import PeftTrainer\n"
+        "import sys, os, signal; from pathlib import Path; from plugins.training.peft import PeftTrainer\n"
         "from plugins.contracts import TrainJob\n"
         f"t = PeftTrainer(PeftTrainer.Config(**{config!r}))\n"
         "def log(row):\n"
@@ -436,8 +436,8 @@ def test_a_training_that_diverges_or_runs_on_is_stopped(tiny_base: Path, tmp_pat
 UNSLOTH = """
 import json, sys
 from pathlib import Path
-from plugins.trainer_unsloth import UnslothTrainer
-from plugins.training import TrainJob
+from plugins.training.unsloth import UnslothTrainer
+from plugins.training.contracts import TrainJob
 folder, base = Path(sys.argv[1]), sys.argv[2]
 config = {"base": base, "max_steps": 4, "save_steps": 2, "batch_size": 1, "learning_rate": 0.01}
 made = UnslothTrainer(UnslothTrainer.Config(**config)).train(
@@ -461,7 +461,7 @@ def test_unsloth_trains_on_a_cpu_and_peft_loads_what_it_made(tiny_base: Path, tm
     metrics = json.loads(done.stdout.strip().splitlines()[-1])
     assert metrics["steps"] == 4
     assert metrics["eval_loss"] < metrics["eval_loss_base"]
-    from plugins.language_model import Adapted
+    from plugins.training.language_model import Adapted
 
     model = Adapted(str(tiny_base), job.output / "adapter")
     talk = [{"role": "user", "content": "say 1 train"}, {"role": "assistant", "content": "I say 37!"}]

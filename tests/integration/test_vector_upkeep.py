@@ -14,8 +14,8 @@ from memory_assets.tools import Tools
 from records.memory import MessageEmbeddings
 from resources.vector_upkeep import Upkeep, parts_of
 from resources.vectors import Committed, VectorStore, differing
-from serving.candidates import Memories
 from serving.client import MemoryClient
+from serving.recall.candidates import Memories
 from serving.scope import Scope
 from tests.conftest import killed_run, message_rows, write_rows
 from tests.integration.test_vectors import DIM, rows, vectors

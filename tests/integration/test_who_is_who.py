@@ -129,7 +129,7 @@ def test_an_agents_name_in_a_chat_is_the_agent_and_no_file_names_one(client: Mem
 def test_opting_out_before_the_first_message_holds(settings: Settings, client: MemoryClient) -> None:
     client.opt_out(user="ana")
     client.remember("hello there", agent="sage", user="ana", occurred_at=MONDAY)
-    from resources.training_files import opted_out_messages
+    from model_registry.files import opted_out_messages
 
     assert len(opted_out_messages(client.store)) == 1
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from plugins.persona_template import affinity_change, load_persona
 from records.errors import MemoryAssetsError, StoreError
 from resources.store import InteractionStore
 from serving.client import MemoryClient
-from serving.worlds import Worlds
+from serving.personas import Worlds
+from transforms.persona_template import affinity_change, load_persona
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 TEMPLATE = {

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.consolidation import episodes
-from plugins.consolidator import SimilarConsolidator
-from plugins.decay import strengths
-from plugins.relationships import relationships
+from plugins.extractors.consolidator import SimilarConsolidator
+from transforms.decay import strengths
+from transforms.relationships import relationships
 
 TODAY = datetime(2026, 1, 5, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from records.errors import MemoryAssetsError
 from serving.context import Context, best_part, load_template, render
-from serving.recall import Memory
+from serving.recall.recaller import Memory
 
 
 def remembered(text: str) -> Memory:

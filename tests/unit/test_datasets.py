@@ -7,8 +7,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.datasets import PER_MESSAGE, Limits, balanced, build_samples, without_duplicates
 from records.interactions import AnonymizedInteractions
+from transforms.samples import PER_MESSAGE, Limits, balanced, build_samples, without_duplicates
 
 START = datetime(2025, 9, 1, tzinfo=UTC)
 WORDS = [

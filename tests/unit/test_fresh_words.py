@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.terms import asked_words, beginning, unaccented, word_terms
-from serving.fresh_words import WordIndex
+from language.terms import asked_words, beginning, unaccented, word_terms
+from serving.recall.fresh_words import WordIndex
 
 START = datetime(2025, 1, 7, tzinfo=UTC)
 WORDS = [

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.anonymizer import PatternAnonymizer
-from plugins.anonymizing import anonymize_week
+from language.lexicon import ENGLISH, SPANISH, language, language_of
+from plugins.anonymizers.surrogates import PatternAnonymizer
 from plugins.contracts import SourceOptions
-from plugins.emotion import LexiconEmotion
-from plugins.interactions import interactions, snapshot
-from plugins.lexicon import ENGLISH, SPANISH, language, language_of
 from plugins.registry import PluginRegistry
-from plugins.scoring import score_week
+from plugins.scorers.emotion import LexiconEmotion
+from plugins.scorers.topics import LexiconTopics
 from plugins.sources.normalise import normalise
-from plugins.topics import LexiconTopics
 from resources.snapshot import tidy
 from tests.conftest import MONDAY, message_rows
+from transforms.anonymization import anonymize_week
+from transforms.interactions import interactions, snapshot
+from transforms.scoring import score_week
 
 
 def pseudonym(kind: str, value: str) -> str:

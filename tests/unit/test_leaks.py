@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import leaks
-from serving.leaks import Wanted, needles_of
+from privacy import leak_test as leaks
+from privacy.leak_test import Wanted, needles_of
 
 SAID = 'Íñigo Núñez told "Ana"\nabout Ålesund'
 RAW = Wanted(needles_of([SAID], []), leaks._as_bytes)

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.contracts import SourceOptions
-from plugins.persona_template import load_persona
 from plugins.sources.memory_systems.luminora import Luminora
 from plugins.sources.memory_systems.luminora_states import Affinity, Mood, states
 from plugins.sources.normalise import Normaliser
 from plugins.sources.reading import head_of
 from records.errors import MemoryAssetsError, SourceError
+from transforms.persona_template import load_persona
 
 DAY = "2025-01-06"
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 import polars as pl
 import pytest
 
-from plugins.consolidator import SimilarConsolidator
-from plugins.episodes_rules import RuleEpisodes
-from plugins.facts_rules import RuleFacts
+from plugins.extractors.consolidator import SimilarConsolidator
+from plugins.extractors.episodes_rules import RuleEpisodes
+from plugins.extractors.facts_rules import RuleFacts
 from plugins.registry import PluginRegistry
-from plugins.scoring import score_week
 from records.memory import Episodes
 from tests.conftest import MONDAY, message_rows
 from tests.unit.test_judgement import raw_of
+from transforms.scoring import score_week
 
 
 def facts_of(*texts: str) -> pl.DataFrame:

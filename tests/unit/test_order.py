@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.contracts import SourceOptions
-from plugins.order import ordered
 from plugins.sources.normalise import Normaliser
+from transforms.order import ordered
 
 START = datetime(2025, 6, 2, 10, tzinfo=UTC)
 OPTIONS = SourceOptions(agent="lumi", user="ana")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.contracts import Embedder, TokenEmbedder
-from plugins.encoding import BATCH, Encoder
-from plugins.minilm import MiniLMTokens, NoTokens
-from plugins.passages import LONGEST, PASSAGE, passages, units
+from plugins.embedders.encoder import BATCH, Encoder
+from plugins.embedders.minilm import MiniLMTokens, NoTokens
+from plugins.embedders.passages import LONGEST, PASSAGE, passages, units
 
 SENTENCE = "The old bridge was closed for repairs until the end of the summer. "
 ZOO = "El koala duerme veinte horas al día, dice la guía. "

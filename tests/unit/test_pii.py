@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins import pii_model
-from plugins.anonymizer import DetectorAnonymizer, PatternAnonymizer, Surrogates
-from plugins.anonymizing import told_by
-from plugins.facts_rules import RuleFacts
-from plugins.pii import Finding, merged, scores
-from plugins.pii_names import fold, gazetteer, meant
-from plugins.pii_patterns import iban, luhn
+from plugins.anonymizers import name_model as pii_model
+from plugins.anonymizers.findings import Finding, merged, scores
+from plugins.anonymizers.names import fold, gazetteer, meant
+from plugins.anonymizers.patterns import iban, luhn
+from plugins.anonymizers.surrogates import DetectorAnonymizer, PatternAnonymizer, Surrogates
+from plugins.extractors.facts_rules import RuleFacts
 from resources.memo import Memo
 from tests.conftest import message_rows
 from tests.unit.test_judgement import raw_of
+from transforms.anonymization import told_by
 
 
 def pseudonym(kind: str, value: str) -> str:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import serving.features as features_of
-from plugins.decay import strength
-from plugins.minilm import MiniLMTokens
-from plugins.segmentation import FEATURES, boundaries, content, gap_features
-from plugins.terms import BITS, asked_terms, asks_for_several, term, term_lists, traits
-from serving.features import around, bm25, features, read, standardised
-from serving.image import PLAIN, Image, joined
-from serving.ranking import rank, weights
-from serving.standing import standing
+import serving.recall.features as features_of
+from language.terms import BITS, asked_terms, asks_for_several, term, term_lists, traits
+from plugins.embedders.minilm import MiniLMTokens
+from plugins.extractors.segmentation import FEATURES, boundaries, content, gap_features
+from serving.recall.features import around, bm25, features, read, standardised
+from serving.recall.matrix import PLAIN, Image, joined
+from serving.recall.ranking import rank, weights
+from serving.recall.retractions import standing
+from transforms.decay import strength
 
 START = datetime(2025, 1, 6, 10, tzinfo=UTC)
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from language.lexicon import load
 from plugins.contracts import Scorer
-from plugins.facts_rules import RuleFacts
-from plugins.junk import CONTEXT_HEADINGS, junk, without_recalled
-from plugins.lexicon import load
-from plugins.scorer import HeuristicScorer, LearnedScorer, _judged, components
+from plugins.extractors.facts_rules import RuleFacts
+from plugins.scorers.heuristic import QUALITY, HeuristicScorer, LearnedScorer, _judged, components
+from plugins.scorers.junk import CONTEXT_HEADINGS, junk, without_recalled
 from serving.context import WORDS
 from tests.conftest import message_rows
 from tests.unit.test_judgement import raw_of
@@ -95,7 +95,7 @@ def test_the_same_answer_again_is_worth_less() -> None:
     assert rows["q_originality"][1] < rows["q_originality"][0]
 
 
-NAMES = list(load("quality.json")["weights"])
+NAMES = list(load(QUALITY)["weights"])
 
 
 @given(
@@ -104,7 +104,7 @@ NAMES = list(load("quality.json")["weights"])
     st.floats(0, 1),
 )
 def test_no_component_makes_it_worse_by_being_better(values: list[float], name: str, more: float) -> None:
-    learned = load("quality.json")
+    learned = load(QUALITY)
     first = dict(zip(NAMES, values, strict=True))
     second = {**first, name: min(1.0, first[name] + more)}
     rows = pl.DataFrame(

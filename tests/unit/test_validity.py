@@ -6,9 +6,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.facts_rules import RuleFacts
-from plugins.validity import resolve
+from plugins.extractors.facts_rules import RuleFacts
 from records.memory import Facts
+from transforms.fact_validity import resolve
 
 START = datetime(2025, 1, 6, 10, tzinfo=UTC)
 

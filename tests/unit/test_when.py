@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.when import moments
+from language.time_expressions import moments
 
 NOW = datetime(2024, 5, 15, 12, tzinfo=UTC)  # a Wednesday
 

@@ -1,14 +1,15 @@
 """What WhatsApp itself writes into an export, in every language it speaks: phrases made ready to compare with.
 
-The phrases are data (`plugins/data/whatsapp.json`). How a message is taken apart with them does not belong here.
+The phrases are data (`plugins/sources/whatsapp/whatsapp.json`). How a message is taken apart with them does not belong here.
 """
 
 import re
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from plugins.lexicon import load
+from language.lexicon import load
 
 MARKS = "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff"
 """Invisible marks of direction, as a character class without its brackets; WhatsApp sets them around dates, names and notices."""
@@ -103,4 +104,4 @@ class Words:
 @lru_cache(maxsize=1)
 def words() -> Words:
     """Return the phrases, read once."""
-    return Words(load("whatsapp.json"))
+    return Words(load(Path(__file__).with_name("whatsapp.json")))

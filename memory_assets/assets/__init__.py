@@ -1,0 +1,1 @@
+"""The assets, one module per step in the order of the data."""

@@ -1,0 +1,1 @@
+"""What a person or a schedule lets the graph do: materialize, plan, repair, forget, evaluate."""

@@ -1,0 +1,1 @@
+"""Datasets and adapters as files and rows: versions, promotion, rollback, quarantine."""

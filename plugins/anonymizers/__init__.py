@@ -1,0 +1,1 @@
+"""What would expose somebody, found and replaced."""

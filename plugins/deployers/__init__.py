@@ -1,0 +1,1 @@
+"""Where an adapter is served."""

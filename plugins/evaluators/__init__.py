@@ -1,0 +1,1 @@
+"""Whether an adapter may be served."""

@@ -1,0 +1,1 @@
+"""What is remembered of a conversation: facts, episodes, and what becomes of similar ones."""

@@ -1,0 +1,1 @@
+"""From samples to the weights of an adapter."""

@@ -1,0 +1,1 @@
+"""What people may ask for: erasure, its receipts and its leak test, trace, consent."""

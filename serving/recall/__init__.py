@@ -1,0 +1,1 @@
+"""Recall: what an agent remembers of a question."""

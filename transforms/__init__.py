@@ -1,0 +1,1 @@
+"""How frames become other frames, where nobody replaces it: pure functions, without Dagster and without stores."""
