@@ -324,7 +324,7 @@ def test_the_leak_test_finds_what_is_planted(make_settings) -> None:
 
 
 def test_what_killed_writers_and_trainings_left_is_found_and_goes(make_settings) -> None:
-    """A writer's half, a builder's, a dataset and checkpoints that nobody registered; those of others' trainings stay."""
+    """A writer's half, a builder's, an import's, a dataset and checkpoints that nobody registered; those of others' trainings stay."""
     settings = installed(make_settings())
     erasure = Erasure(Tools(settings))
     needles, home = erasure.needles("user", "user-zoe"), settings.home
@@ -347,13 +347,16 @@ def test_what_killed_writers_and_trainings_left_is_found_and_goes(make_settings)
     note_training(others_training, ["d_of_others"])
     (trained / "checkpoints").mkdir(parents=True)
     (trained / "checkpoints/optimizer.pt").write_text(said["text"][0])
+    unpacked = home / "unpacked/of-a-killed-one"
+    unpacked.mkdir(parents=True)
+    (unpacked / "_chat.txt").write_text(said["text"][0])
 
     found = search(needles, settings, erasure.store, erasure.of.vectors).found
     assert found["lake"] >= 3  # in the whole one, in the built one, and the half that nobody can search
     assert found["adapters"] >= 1
     done = erasure.forget("user", "user-zoe")
-    assert done.removed["unfinished"] == 5
-    assert not any(path.exists() for path in (whole, half, built, dataset, trained))
+    assert done.removed["unfinished"] == 6
+    assert not any(path.exists() for path in (whole, half, built, dataset, trained, unpacked))
     assert theirs.exists()
     assert others_training.exists()
     assert erasure.verify(done, needles, []).total == 0
