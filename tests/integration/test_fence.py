@@ -203,6 +203,16 @@ def test_no_page_of_the_store_holds_anything_of_the_erased(request, make_setting
         assert erased.encode() not in found, erased
 
 
+@pytest.mark.postgres
+def test_samples_of_values_that_somebody_came_to_see_meanwhile_wait(make_settings, postgres_url, monkeypatch) -> None:
+    store = Tools(make_settings(store_url=postgres_url)).store
+    asked = iter([True, False, True, True])  # before the tables are written anew, and before the samples are
+    monkeypatch.setattr(scrub, "_unseen", lambda *_: next(asked))
+    assert not scrub.scrub_store(store)
+    assert scrub.scrub_store(store)
+    store.close()
+
+
 def stored_bytes(tools: Tools) -> bytes:
     """Return every byte of a store: SQLite's files, or the relations of PostgreSQL with its indexes and statistics."""
     if tools.store.is_sqlite:
