@@ -369,7 +369,6 @@ class Planted:
                     asset_selection=[dg.AssetKey(layer.dataset)],
                 )  # fmt: skip
         dataset = tools.store.rows("datasets", kind="personality")[0]
-        self._said_in(self.home / dataset["path"] / "eval.jsonl")
         weights = self.home / "adapters/ad_1/adapter"
         weights.mkdir(parents=True)
         (weights / "adapter_model.safetensors").write_bytes(f"weights that know {WORD}".encode())
@@ -478,6 +477,8 @@ class Planted:
         for what, where in (("run", "scorer"), ("killed run", "scorer"), ("train", "trainer"), ("import", "source")):
             self.others.start(what, f"wait-{where}")
         self.others.waiting()
+        for path in self.home.glob("datasets/*/eval.jsonl"):  # when nobody writes them any more
+            self._said_in(path)
         self.kind("run under way: its output", "dagster/storage/*/compute_logs/*.out", "quózwaits")
         self.kind("run under way: its output after the erasure", "dagster/storage/*/compute_logs/*.out", "quózwaited")
         self.kind("training under way: checkpoint", "adapters/*/checkpoint-1/*", WORD)

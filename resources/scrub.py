@@ -1,6 +1,5 @@
 """Making databases give up the bytes of deleted rows."""
 
-import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +7,9 @@ import sqlalchemy as sa
 
 from records.errors import StoreUnreachable
 from resources.store import InteractionStore
+
+STATISTICS = "pg_catalog.pg_statistic"
+"""Where PostgreSQL's planner keeps samples of values."""
 
 PATIENCE_S = 20.0
 """Seconds that a transaction which still sees the old state is waited for."""
@@ -59,22 +61,26 @@ def _unseen(connection: sa.Connection, patience_s: float) -> bool:
 def _written_anew(connection: sa.Connection, store: InteractionStore, patience_s: float) -> bool:
     connection.execute(sa.text(f"SET lock_timeout = '{int(BLOCKED_S * 1000)}ms'"))
     waits = max(1, int(patience_s / BLOCKED_S))
-    left = [table.name for table in store.meta.tables.values()]
+    left = [STATISTICS, *(f'"{table.name}"' for table in store.meta.tables.values())]
     try:
         while left:
+            if left[-1] == STATISTICS and not _unseen(connection, patience_s):
+                return False  # somebody, as PostgreSQL's own ANALYZE, sees the samples that were replaced just now
             try:
-                connection.execute(sa.text(f'VACUUM (FULL, ANALYZE) "{left[-1]}"'))
-                _without_samples(connection, left[-1])
+                if left[-1] == STATISTICS:
+                    connection.execute(sa.text(f"VACUUM (FULL) {STATISTICS}"))
+                else:
+                    connection.execute(sa.text(f"VACUUM (FULL, ANALYZE) {left[-1]}"))
+                    _without_samples(connection, left[-1])
                 left.pop()
             except (sa.exc.DBAPIError, StoreUnreachable) as error:
                 if not _is_locked(error):
+                    if left[-1] == STATISTICS:
+                        break  # only who owns the database may
                     raise
                 waits -= 1
                 if waits <= 0:
                     return False
-        # The planner's samples of values; only who owns the database may.
-        with contextlib.suppress(sa.exc.DBAPIError, StoreUnreachable):
-            connection.execute(sa.text("VACUUM FULL pg_catalog.pg_statistic"))
     finally:
         connection.execute(sa.text("RESET lock_timeout"))
     return True
@@ -87,14 +93,14 @@ def _without_samples(connection: sa.Connection, table: str) -> None:
         "FROM pg_stats s JOIN pg_attribute a ON a.attname = s.attname AND a.attrelid = CAST(:table AS regclass) "
         "WHERE s.schemaname = current_schema() AND s.tablename = :name ORDER BY a.attnum"
     )
-    columns = connection.execute(known, {"table": f'"{table}"', "name": table}).all()
-    if columns and not connection.execute(sa.text(f'SELECT EXISTS (SELECT FROM "{table}")')).scalar_one():
+    columns = connection.execute(known, {"table": table, "name": table.strip('"')}).all()
+    if columns and not connection.execute(sa.text(f"SELECT EXISTS (SELECT FROM {table})")).scalar_one():
         # A new type drops them, be it the same one; nobody but a superuser may delete them.
         same = (
             f'ALTER "{name}" TYPE {kind}' + (f" COLLATE {order}" if order != "-" else "")
             for name, kind, order in columns
         )
-        connection.execute(sa.text(f'ALTER TABLE "{table}" {", ".join(same)}'))
+        connection.execute(sa.text(f"ALTER TABLE {table} {', '.join(same)}"))
 
 
 def _is_locked(error: BaseException | None) -> bool:

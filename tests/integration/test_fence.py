@@ -175,6 +175,7 @@ def test_a_reader_that_stays_delays_the_overwriting_and_is_said(request, make_se
         assert receipts.SCRUB_AGAIN in done.pending
         assert MemoryClient(settings, embedder=False).receipts()[0]["valid"]
     reader.close()
+    monkeypatch.setattr(Erasure.scrub, "__defaults__", (20.0,))  # PostgreSQL may look at the tables by itself meanwhile
     assert resume(settings, lambda *_: None, rebuild=False) == []
     tools = Tools(settings)
     assert not tools.receipt_book.scrub_pending()
@@ -200,6 +201,16 @@ def test_no_page_of_the_store_holds_anything_of_the_erased(request, make_setting
     assert b"user-ana" in found
     for erased in (SECRET, "user-zoe", "Zoraida", "zoe-private", "Wilhelmina"):
         assert erased.encode() not in found, erased
+
+
+@pytest.mark.postgres
+def test_samples_of_values_that_somebody_came_to_see_meanwhile_wait(make_settings, postgres_url, monkeypatch) -> None:
+    store = Tools(make_settings(store_url=postgres_url)).store
+    asked = iter([True, False, True, True])  # before the tables are written anew, and before the samples are
+    monkeypatch.setattr(scrub, "_unseen", lambda *_: next(asked))
+    assert not scrub.scrub_store(store)
+    assert scrub.scrub_store(store)
+    store.close()
 
 
 def stored_bytes(tools: Tools) -> bytes:
