@@ -41,7 +41,8 @@ from records.interactions import AnonymizedInteractions
 from records.names import file_name, in_world
 from resources.settings import Settings, load_settings
 from serving.client import MemoryClient
-from serving.recall.recaller import KINDS, candidates, memory_dict
+from serving.recall import candidates
+from serving.recall.recaller import KINDS, memory_dict
 
 FORGOTTEN = 8
 """Subjects that are forgotten in a run, evenly among the tries."""

@@ -19,8 +19,9 @@ from resources.settings import Settings
 from resources.store import InteractionStore
 from resources.sync import SyncState
 from serving.client import MemoryClient
+from serving.recall import fresh
 from serving.recall.fresh import Fresh
-from serving.recall.recaller import Recaller, fresh
+from serving.recall.recaller import Recaller
 from serving.scope import Scope
 from tests.conftest import MONDAY, message_rows, weekly_run, write_rows
 

@@ -17,6 +17,7 @@ from memory_assets.operations.forget import resume
 from memory_assets.tools import Tools
 from model_registry.exports import write_export
 from model_registry.files import adapter_row, write_dataset
+from plugins.sources import scratch
 from plugins.training.exporters import ChatMLExporter
 from privacy.erasure import Erasure
 from privacy.receipts import train_again
@@ -136,17 +137,16 @@ def test_what_a_killed_export_left_outside_of_the_home_is_found_and_goes(make_se
 
 
 def test_what_a_killed_import_unpacked_goes_and_what_others_unpack_stays(
-    make_settings, dead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    killed, running, foreign = (
-        tmp_path / "tmp" / name
-        for name in (f"memory-import-{dead}-x1", f"memory-import-{os.getpid()}-x2", "memory-import-of-somebody")
-    )
-    for folder in (killed, running, foreign):
-        write_text(folder / "deep" / "chat.txt", f"{NAME}: {SECRET}")
-    done = Erasure(filled(make_settings())).forget("user", "user-zoe")
-    assert [folder.exists() for folder in (killed, running, foreign)] == [False, True, True]
+    tools = filled(make_settings())
+    killed, foreign = tools.settings.home / scratch.FOLDER / "x1", tmp_path / "tmp" / "memory-import-of-somebody"
+    with scratch.within(killed.parent), scratch.scratch() as running:
+        for folder in (killed, running, foreign):
+            write_text(folder / "deep" / "chat.txt", f"{NAME}: {SECRET}")
+        done = Erasure(tools).forget("user", "user-zoe")
+        assert [folder.exists() for folder in (killed, running, foreign)] == [False, True, True]
     assert done.removed["unfinished"] == 1
 
 

@@ -167,7 +167,7 @@ KILLED_RUN = textwrap.dedent("""
         return replace(self, kind, *args)
     vectors.VectorStore.replace_week = replace_week
     if step == "synced_messages":
-        sync.SyncState.mark = dying(sync.SyncState.mark, before)
+        sync.SyncState.mark_unchanged = dying(sync.SyncState.mark_unchanged, before)
     from tests.conftest import weekly_run
     weekly_run(settings, "2025-01-06", "2025-01-20")
 """)

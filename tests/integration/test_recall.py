@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from records.errors import MemoryAssetsError
 from serving.client import MemoryClient
-from serving.recall.recaller import Memory, candidates
+from serving.recall import candidates
+from serving.recall.recaller import Memory
 from tests.conftest import weekly_run
 from tests.integration.test_fresh import behind
 
