@@ -68,6 +68,8 @@ def build_defs(
         jobs=list(made.values()),
         schedules=schedules.build(made),
         sensors=sensors.build(made),
+        # A process for each step took four seconds to start, thirty times a week; training and evaluation have one of their own anyway.
+        executor=dg.in_process_executor,
         resources={"tools": tools, "lake": LakeIOManager(tools.lake, LAKE_RECORDS, tools.stamps, tools.fence)},
     )
     return with_contributions(own, tools)

@@ -203,7 +203,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     made.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_ollama_gets_blobs_and_versions_answers_as_here_and_keeps_the_last_ones(
     make_settings, it: Deployment, server: str, tmp_path: Path
 ) -> None:

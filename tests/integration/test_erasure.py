@@ -209,14 +209,22 @@ KILLED = textwrap.dedent("""
 """)
 
 STEPS = (
-    "_work",
     "erase",
-    "_from_training",
     "_from_store",
-    "close",
     *(
         pytest.param(step, marks=pytest.mark.thorough)
-        for step in ("_from_lake", "_write_anew", "_from_bonds", "_from_analytics", "_from_rejects")
+        for step in (
+            *(
+                "_work",
+                "_from_lake",
+                "_write_anew",
+                "_from_bonds",
+                "_from_training",
+                "_from_analytics",
+                "_from_rejects",
+            ),
+            "close",
+        )
     ),
 )
 
@@ -267,7 +275,7 @@ forgetting.forget_everywhere(settings, "user", "user-zoe", lambda *_: None)
     ("moment", "way"),
     [
         ("rebuild", "resume"),
-        ("verify", "asked again"),
+        pytest.param("verify", "asked again", marks=pytest.mark.thorough),
         pytest.param("rebuild", "asked again", marks=pytest.mark.thorough),
         pytest.param("verify", "resume", marks=pytest.mark.thorough),
     ],

@@ -15,13 +15,14 @@ from plugins.training.contracts import Evaluation, Verdict
 FEW = {"prompts": 5, "tokens": 16}
 
 
-THOROUGH = {"overtrained", "other", "canaries", "random"}
+THOROUGH = {"good", "overtrained", "other", "canaries", "random"}
 """Ruined ones that take a training of their own each; `benchmarks.ruined` tries all kinds on ten seeds."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind", ["good", *(pytest.param(kind, marks=[pytest.mark.thorough] * (kind in THOROUGH)) for kind in REASONS)]
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.thorough] * (kind in THOROUGH)) for kind in ("good", *REASONS)],
 )
 def test_a_good_adapter_passes_and_a_ruined_one_fails_for_its_own_reason(kind: str, tmp_path: Path) -> None:
     found = judge(kind, tmp_path, 1, **FEW)

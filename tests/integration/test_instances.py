@@ -133,6 +133,7 @@ def test_the_ui_ends_runs_that_were_killed_and_gives_their_slots_back(make_setti
         assert dagster.event_log_storage.get_concurrency_run_ids() == set()
 
 
+@pytest.mark.thorough
 def test_one_that_was_killed_while_it_made_the_databases_is_in_nobodys_way(tmp_path: Path) -> None:
     for number in range(6):
         home = tmp_path / str(number)

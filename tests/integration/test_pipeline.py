@@ -182,14 +182,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return whole
 
 
+def test_runs_killed_around_the_write_of_each_step_in_turn_are_as_if_undisturbed(
+    make_settings: Callable[..., Settings], undisturbed: Settings
+) -> None:
+    """Each run does what the one before left, and dies before the write of its step, or after it."""
+    kills = [(step, ("before", "after")[place % 2]) for place, step in enumerate(MEMORY)]
+    as_if_undisturbed(make_settings, undisturbed, kills)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", MEMORY)
 def test_a_run_killed_around_a_write_and_run_again_is_as_if_undisturbed(
     make_settings: Callable[..., Settings], undisturbed: Settings, step: str
 ) -> None:
     """The first run dies before the write of a step; the second does the rest up to the moment after it, and dies there."""
+    as_if_undisturbed(make_settings, undisturbed, [(step, "before"), (step, "after")])
+
+
+def as_if_undisturbed(
+    make_settings: Callable[..., Settings], undisturbed: Settings, kills: list[tuple[str, str]]
+) -> None:
+    """Kill runs of an installation one after the other, and compare it after one that is not killed."""
     killed = fill(make_settings("killed"), three_weeks())
     Tools(killed).store.close()
-    for moment in ("before", "after"):
+    for step, moment in kills:
         killed_run(KILLED_RUN, step, moment, str(killed.home), str(killed.plugins_dir))
     assert weekly_run(killed, WEEKS[0], WEEKS[-1]).success
     same(undisturbed, killed)

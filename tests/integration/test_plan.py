@@ -1,8 +1,10 @@
 """What is out of date: a change of plugin, prompt, model or key touches what it must and nothing else, and can be interrupted."""
 
 import hmac
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -18,7 +20,7 @@ from memory_assets.tools import Tools
 from records.errors import StoreError
 from resources.settings import Settings
 from serving.client import MemoryClient
-from tests.conftest import MONDAY, lake_bytes, message_rows, weekly_run, write_rows
+from tests.conftest import MONDAY, fast_settings, lake_bytes, message_rows, weekly_run, write_rows
 
 WEEKS = ["2025-01-06", "2025-01-13"]
 Make = Callable[..., Settings]
@@ -28,16 +30,25 @@ def nothing(*_: object) -> None:
     """Show no progress."""
 
 
-@pytest.fixture
-def filled(make_settings: Make, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Return an installation of two weeks in which everything is made."""
-    settings = make_settings()
-    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the home of an installation of two weeks in which everything is made; it is copied, never used."""
+    settings = fast_settings(tmp_path_factory.mktemp("made"))
     rows = message_rows(8, session="a") + message_rows(6, start=MONDAY + timedelta(weeks=1), session="b")
     rows[0]["text"] = "My sister Ana lives in Porto and I work as a nurse"
     write_rows(Tools(settings).store, rows)
     (settings.home / "dagster").mkdir(parents=True)
     assert weekly_run(settings, WEEKS[0], WEEKS[-1], analytics=True).success
+    Tools(settings).store.close()
+    return settings.home
+
+
+@pytest.fixture
+def filled(made: Path, make_settings: Make, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return an installation of two weeks in which everything is made."""
+    settings = make_settings()
+    shutil.copytree(made, settings.home, dirs_exist_ok=True)
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
     return settings
 
 

@@ -375,8 +375,8 @@ def test_what_cannot_be_trained_is_one_sentence(tiny_base: Path, tmp_path: Path)
         PeftTrainer(PeftTrainer.Config(base=str(tmp_path / "empty"))).train(job, lambda row: None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("upon", [pytest.param("continued", marks=pytest.mark.thorough), "stacked"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("upon", ["continued", "stacked"])
 def test_layers_two_and_three_lie_upon_layer_one(make_settings, tiny_base: Path, upon: str) -> None:
     settings = installed(make_settings, tiny_base, adapters={"upon": upon, "replay_share": 0.5})
     tools = Tools(settings)
