@@ -162,7 +162,9 @@ def test_after_forgetting_a_user_it_is_as_if_they_had_never_come(make_settings) 
     assert len(Receipts(tools.store, tools.keys).all()) == 1
 
 
-@pytest.mark.parametrize(("kind", "value"), [("session", "zoe-private"), ("message", None)])
+@pytest.mark.parametrize(
+    ("kind", "value"), [("session", "zoe-private"), pytest.param("message", None, marks=pytest.mark.thorough)]
+)
 def test_a_session_and_a_message_can_be_forgotten_alone(make_settings, kind: str, value: str | None) -> None:
     settings = installed(make_settings())
     if value is None:

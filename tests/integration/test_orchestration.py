@@ -263,6 +263,7 @@ def test_postgresql_as_store_and_as_dagsters_storage_by_settings_only(
     assert Tools(settings).sync.unsynced() == 24
 
 
+@pytest.mark.thorough
 def test_a_job_in_the_background_of_a_script_makes_several_runs_and_can_be_stopped(make_settings) -> None:
     """Given SIGINT ignored, as shells start what ends in ``&``: after a run SIGTERM was ignored, too, and the next one hung."""
     settings = fill(make_settings(), three_weeks())

@@ -182,11 +182,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return whole
 
 
-def test_runs_killed_around_the_write_of_each_step_in_turn_are_as_if_undisturbed(
+def test_runs_killed_around_the_write_of_every_other_step_are_as_if_undisturbed(
     make_settings: Callable[..., Settings], undisturbed: Settings
 ) -> None:
     """Each run does what the one before left, and dies before the write of its step, or after it."""
-    kills = [(step, ("before", "after")[place % 2]) for place, step in enumerate(MEMORY)]
+    kills = [(step, ("before", "after")[place % 2]) for place, step in enumerate(MEMORY[::2])]
     as_if_undisturbed(make_settings, undisturbed, kills)
 
 

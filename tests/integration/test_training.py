@@ -211,7 +211,7 @@ def test_from_dataset_to_deployed_adapter_and_on_to_the_week(make_settings, tiny
     assert set(manifest["source_message_ids"].explode()) <= set(behind.messages)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_adapter_that_is_no_better_is_not_deployed(make_settings, tiny_base: Path) -> None:
     settings = installed(make_settings, tiny_base, learning_rate=0.0)
     result = run_job(settings, "train_personality", "lumi")
