@@ -31,6 +31,9 @@ NEAREST = 150
 STRETCH = 4
 """Turns on each side of a hit that are read with it: no feature looks further than three."""
 
+KNOWN = 20_000
+"""Messages of one scope beyond `WHOLE` of which it is kept what was made of their words: most of a question's work."""
+
 BEFORE_REQUEST = 6
 """Turns before a request to forget something, which may mean what was just said; after it stands the answer to it."""
 
@@ -277,9 +280,10 @@ class Fresh:
         """Return rows of the index as they stand in the store now; what is not there any more is not shown."""
         assert held.index is not None
         wanted = ", ".join(map(str, held.index.seq[rows].tolist())) or "0"
-        told, held.known = told_of(
-            self.store.frame(ROWS.format(which=UNSYNCED, where=f"m.seq IN ({wanted})")), held.known
-        )
+        told, made = told_of(self.store.frame(ROWS.format(which=UNSYNCED, where=f"m.seq IN ({wanted})")), held.known)
+        if made is not None:
+            every = made if held.known is None else pl.concat([held.known, made])
+            held.known = every.unique("message_id", keep="last", maintain_order=True).tail(KNOWN)
         return told
 
 
