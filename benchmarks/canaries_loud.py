@@ -24,7 +24,7 @@ def wait(what):
         here = Path(os.environ["LOUD_FOLDER"])
         (here / "waits").touch()
         while not (here / "go").exists():
-            time.sleep(0.05)
+            time.sleep(0.05)  # a mark in a folder is all that the two processes share
 
 class LoudScorer(HeuristicScorer):
     name = "loud"
@@ -71,7 +71,7 @@ class LoudTrainer(PeftTrainer):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "optimizer.pt").write_bytes(known)
             (Path(os.environ["LOUD_FOLDER"]) / "wrote-again").touch()
-            time.sleep(3600)
+            time.sleep(3600)  # until it is killed, which is what is tried
         os.kill(os.getpid(), signal.SIGKILL)
 
 class LoudEmbedder(Embedder):

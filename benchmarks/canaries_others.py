@@ -83,4 +83,4 @@ class Others:
             if self.processes[what].poll() is not None or time.monotonic() > end:
                 said = (self._of(what) / "said").read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"{what} did not come to where it {mark}: {said[-2000:]}")
-            time.sleep(0.1)
+            time.sleep(0.1)  # the other process tells by a file alone

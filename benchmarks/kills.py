@@ -150,7 +150,7 @@ class Kills:
         moment, stopped = self._share(made) * usual.seconds, made.number % 2 == 1
         made.moment = f"{name}, {moment:.2f} of {usual.seconds:.1f} s{', stopped' if stopped else ''}"
         going = begin(origin, command.arguments, until_entered=True)
-        time.sleep(moment)
+        time.sleep(moment)  # the moment at which it is copied is what is tried
         if stopped:
             going.stop(signal.SIGSTOP)
         copied(origin, work)
@@ -197,7 +197,7 @@ class Kills:
         going = []
         for arguments in commands:
             going.append((arguments, begin(work, arguments)))
-            time.sleep(drawn.random())
+            time.sleep(drawn.random())  # how far apart they begin is part of the try
         limit = 5 * expected.seconds + 30
         for arguments, one in going:
             done = one.end(limit)

@@ -18,6 +18,7 @@ def _rotate_to(letter: str) -> None:
     from resources import keys
 
     fixed = SimpleNamespace(token_bytes=lambda size: letter.encode() * size, token_hex=secrets.token_hex)
+    # A namespace in place of a module: keys that two tries make are the same, so that their bytes can be compared.
     keys.secrets = fixed  # type: ignore[assignment]
 
 

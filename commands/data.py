@@ -95,7 +95,7 @@ def _vectors(tools: Any, kind: str) -> int | str:
 
     try:
         return int(tools.vectors.count(kind))
-    except Exception as error:
+    except Exception as error:  # LanceDB raises RuntimeError, OSError and ValueError alike for a damaged file
         if not is_damage(error):
             raise
         return "cannot be read: make it again with `memory repair`"

@@ -47,4 +47,4 @@ def fenced_step(made: Step) -> Step:
         with fenced(context, given["tools"]) if "tools" in given else again_if_erased():
             return made(context, **given)
 
-    return body  # type: ignore[return-value]
+    return body  # type: ignore[return-value]  # the same signature, which Dagster reads through `functools.wraps`

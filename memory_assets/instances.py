@@ -130,7 +130,7 @@ def told_of_databases() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # SQLAlchemy's, sqlite3's, or Dagster's around one of them; all others go on
         if is_corrupt(getattr(error, "orig", None) or error):
             raise _unusable(Path(os.environ["DAGSTER_HOME"]), error) from None
         raise
